@@ -1,0 +1,63 @@
+"""How a check says no: three kinds of failure, and the bounds that tell what would pass instead.
+
+`deny` stands whatever the quantity, `deny_unless_reducing` falls away when the whole order is a proved reduction,
+and `deny_size` when the order is small enough. A check never stops the others: a denial names every failed one, and
+the first by precedence, at the highest scope, is the binding one.
+"""
+
+from controlplane.gate.kernel import arrays as a
+from controlplane.gate.kernel.compiled import Words, compiled, inlined
+
+NO_SCOPE = 15
+FIRM, STRATEGY, MODEL, PARENT, INSTRUMENT, UNDERLYING, VENUE = 0, 2, 3, 4, 5, 6, 7
+
+
+@compiled
+def deny(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
+    """Fail whatever the quantity."""
+    s[a.IS_HARD] = 1
+    deny_size(s, code, scope, measured, limit)
+
+
+@compiled
+def deny_unless_reducing(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
+    """Fail unless the whole order is a proved reduction; no more than the reducible quantity would pass."""
+    s[a.IS_WAIVABLE] = 1
+    if s[a.IS_REDUCING] == 0:
+        deny_size(s, code, scope, measured, limit)
+
+
+@compiled
+def deny_size(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
+    """Note a failed check that a smaller quantity would pass; the first by precedence becomes the binding one."""
+    s[a.E_FAILED] |= 1 << (code - 1)
+    if scope != NO_SCOPE:
+        s[a.E_SCOPES] |= 1 << scope
+    if code < s[a.FAILED_RANK]:
+        s[a.FAILED_RANK] = code
+        s[a.E_BINDING] = scope | scope_node(s, scope) << 8
+        s[a.E_MEASURED], s[a.E_LIMIT], s[a.E_HEADROOM] = measured, limit, limit - measured
+
+
+@compiled
+def scope_node(s: Words, scope: int) -> int:
+    """Return the number of the node that the path has at a kind of scope, 0 when the path isn't known yet."""
+    if scope == NO_SCOPE or s[a.PATH_NODES + scope] == 0:
+        return 0
+    return (s[a.PATH_NODES + scope] - s[a.NODES_AT]) // a.NODE_WORDS
+
+
+@compiled
+def bound_lots(s: Words, code: int, scope: int, lots: int, measured: int, limit: int) -> None:
+    """Remember the tightest bound on the live quantity that this order may have."""
+    if lots < s[a.STRICT_LOTS]:
+        s[a.STRICT_LOTS] = lots
+        s[a.BOUND_CODE], s[a.BOUND_SCOPE], s[a.BOUND_MEASURED], s[a.BOUND_LIMIT] = code, scope, measured, limit
+
+
+@inlined
+def bound_micro(s: Words, bound: int, amount: int, code: int, scope: int, measured: int, limit: int) -> None:
+    """Remember the tightest bound in money of one of the three sorts, and which limit it came from."""
+    if amount < s[bound]:
+        s[bound] = amount
+        s[bound + 1], s[bound + 2], s[bound + 3], s[bound + 4] = code, scope, measured, limit

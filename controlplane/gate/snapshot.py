@@ -1,0 +1,158 @@
+"""The limits a gate works with: one immutable, versioned value with a digest that every decision names.
+
+Whoever compiles it (`limits/compile.py`) has already resolved names, units and rounding. A limit that a policy left
+out is zero by the time it arrives here; `NO_LIMIT` stands only where a kind of limit has no meaning for a kind of
+scope.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from controlplane.domain.instruments import Instrument
+from controlplane.domain.scopes import Route, Scope
+
+NO_LIMIT = 1 << 62
+ALWAYS_OPEN: tuple[tuple[int, int], ...] = ((0, 1 << 62),)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """Limits of one scope, over everything that happens in it.
+
+    Money in millionths of the reporting currency. Net is the larger of the summed worst longs and the summed worst
+    shorts: one instrument's long never offsets another's short. `message_reserve_bps` of the message budget is kept for
+    cancels, which are counted and never refused.
+    """
+
+    order_notional_micro_max: int = 0
+    gross_notional_micro_max: int = 0
+    net_notional_micro_max: int = 0
+    open_notional_micro_max: int = 0
+    live_orders_max: int = 0
+    daily_loss_micro_max: int = 0
+    message_count_max: int = 0
+    message_reserve_bps: int = 0
+    denied_count_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentLimits:
+    """Limits of one scope in one instrument, in lots of that instrument and hundredths of a per cent of its volume."""
+
+    order_quantity_lots_max: int = 0
+    position_long_lots_max: int = 0
+    position_short_lots_max: int = 0
+    participation_bps_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLimits:
+    """What every parent order of a strategy may at most become."""
+
+    limits: NodeLimits = NodeLimits()
+    children_max: int = 0
+    amends_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRules:
+    """An instrument with the rules that hold for it everywhere.
+
+    Fields
+        collar_bps               static collar around the static reference
+        is_collar_one_sided      only the side that pays is bounded
+        static_reference_ticks   approved price; None takes the first healthy reference after start or day roll
+        reference_age_ns_max     a reference older than this, by receive or by exchange time, is stale
+        spread_bps_max           a wider book is no reference
+        participation_floor_lots market volume assumed until a whole window has been observed
+        option_stress_bps        a short option is valued at its underlying moved against us by this much
+    """
+
+    instrument: Instrument
+    collar_bps: int = 0
+    is_collar_one_sided: bool = False
+    static_reference_ticks: int | None = None
+    reference_age_ns_max: int = 0
+    spread_bps_max: int = 0
+    participation_floor_lots: int = 0
+    option_stress_bps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One scope with its limits; `instrument_limits` pairs an instrument's name with its limits in this scope."""
+
+    scope: Scope
+    limits: NodeLimits
+    instrument_limits: tuple[tuple[str, InstrumentLimits], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """A model that may ask for orders, and the bytes it must be.
+
+    `artefact_sha256` is 64 hexadecimal digits, or empty for a strategy without a learned model.
+    """
+
+    name: str
+    is_approved: bool
+    artefact_sha256: str = ""
+    expires_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyRate:
+    """Worth of one unit in millionths of the reporting currency; zero until observed. A fixed rate never grows old."""
+
+    currency: str
+    rate_micro: int = 0
+    is_fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a gate needs to decide, in one value. Times in nanoseconds; windows on the monotonic clock."""
+
+    version: int
+    created_ns: int
+    expires_ns: int
+    reporting_currency: str
+    nodes: tuple[Node, ...]
+    instruments: tuple[InstrumentRules, ...]
+    models: tuple[ModelRule, ...]
+    routes: tuple[Route, ...]
+    parent_limits: tuple[tuple[str, ParentLimits], ...]
+    rates: tuple[CurrencyRate, ...]
+    calendars: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
+    permit_ttl_ns: int
+    phase_age_ns_max: int
+    volume_age_ns_max: int
+    rate_age_ns_max: int
+    message_window_ns: int
+    denied_window_ns: int
+    participation_window_ns: int
+    near_bps: int = 8_000
+    is_phase_required: bool = True
+
+    def canonical_bytes(self) -> bytes:
+        """Return the one byte form of the snapshot: canonical JSON, keys sorted, decimals and wide integers as text."""
+        return json.dumps(plain(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the canonical bytes."""
+        return hashlib.sha256(self.canonical_bytes()).digest()
+
+
+def plain(value: object) -> object:
+    """Return the value as JSON can hold it without losing anything."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 1 << 53 else str(int(value))
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return str(value)

@@ -1,0 +1,44 @@
+"""Reads the state array for people and programs: the state of every scope, and every order that counts as live."""
+
+import numpy as np
+
+from controlplane.domain.orders import Side
+from controlplane.gate.client import LiveOrder
+from controlplane.gate.kernel import arrays as a
+from controlplane.gate.kernel.loading import State
+
+
+def scope_states(state: State) -> dict[str, int]:
+    """Return the state of every scope, parents by their identifier."""
+    words = state.words
+    found = {}
+    for number, scope in enumerate(state.handles.scopes):
+        found[scope] = int(words[int(words[a.NODES_AT]) + number * a.NODE_WORDS + a.NODE_STATE])
+    for slot in range(1, state.capacity.parents + 1):
+        parent = int(words[a.PARENTS_AT]) + slot * a.PARENT_WORDS
+        if words[parent + a.PARENT_STATE] != a.PARENT_FREE_STATE:
+            node = int(words[a.PARENT_NODE_FIRST]) + slot * a.NODE_WORDS
+            found[f"parent:{int(words[parent + a.PARENT_ID]):016x}"] = int(words[node + a.NODE_STATE])
+    return found
+
+
+def live_orders(state: State) -> list[LiveOrder]:
+    """Return every order that counts as live, in the order of their rows."""
+    words = state.words
+    first, stride = int(words[a.ORDERS_AT]), a.ORDER_WORDS
+    states = words[first + a.ORDER_STATE : first + state.capacity.orders * stride : stride]
+    return [_live_order(state, first + int(number) * stride) for number in np.flatnonzero(states)]
+
+
+def _live_order(state: State, row: int) -> LiveOrder:
+    words = state.words
+    return LiveOrder(
+        child_id=int(words[row + a.ORDER_ID]),
+        parent_id=int(words[words[row + a.ORDER_PARENT] + a.PARENT_ID]),
+        route=int(words[row + a.ORDER_ROUTE]),
+        side=Side(int(words[row + a.ORDER_SIDE])),
+        remaining_lots=max(0, int(words[row + a.ORDER_TOTAL] - words[row + a.ORDER_FILLED])),
+        reserved_lots=int(words[row + a.ORDER_RESERVED]),
+        price_ticks=int(words[row + a.ORDER_PRICE]),
+        state=a.ORDER_STATE_NAMES[int(words[row + a.ORDER_STATE])],
+    )

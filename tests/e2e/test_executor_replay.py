@@ -1,0 +1,165 @@
+"""`executor replay` as a person types it, on the recorded data beside the checkout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.cli import main
+from tests.support.programs import REPOSITORY, one_sentence
+
+pytestmark = pytest.mark.xdist_group("replay")
+
+BINANCE, LOBSTER = "../shared/data/binance_l2_trades_raw_ws", "../shared/data/lobster_nasdaq_2012-06-21"
+SECONDS_MAX = 300
+
+
+def executor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "executor.cli", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )  # fmt: skip
+
+
+def replayed(*arguments: str) -> dict[str, Any]:
+    ended = executor("replay", *arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def proven(found: dict[str, Any], quantity: str) -> None:
+    """Check what a replay must show, whatever it traded."""
+    lots = found["parent"]["lots"]
+    places = ("filled", "working", "in_flight", "unplaced", "cancelled")
+    assert found["order"]["quantity"].partition(".")[0] == quantity
+    assert lots["ordered"] == sum(lots[place] for place in places) > 0
+    assert lots["working"] == lots["in_flight"] == lots["unplaced"] == 0
+    assert lots["filled"] > 0
+    children = found["children"]
+    assert children["requested"] == children["denied"] + children["refused"] + children["sent"]
+    assert children["sent"] == children["allowed_decisions"] == children["spent_permits"] > 0
+    assert [log["is_sound"] for log in children["journals"]] == [True, True]
+    assert found["book"]["crossed"] == 0
+    assert found["book"]["compared"] > 0
+    assert found["faults"] == []
+
+
+@pytest.mark.parametrize("strategy", ["pov", "twap", "vwap", "almgren-chriss"])
+def test_perpetual_block_reconciles_under_every_strategy(recorded_data: Path, strategy: str) -> None:
+    found = replayed(
+        "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "40", "--strategy",
+        strategy,
+    )  # fmt: skip
+
+    proven(found, "40")
+    assert found["recording"]["name"] == "usdm_btcusdt_20240808"
+    assert "USD-margined perpetual of the latest day; --recording names another" in found["recording"]["choice"]
+    assert found["book"]["mismatch_share"] == "0.000000"
+    assert all(found["tca"]["sums"].values())
+    assert found["cpu_seconds"] < 60
+
+
+def test_stock_block_reconciles_and_its_book_is_the_recorded_one(recorded_data: Path) -> None:
+    found = replayed(
+        "--data", LOBSTER, "--instrument", "AMZN", "--side", "sell", "--quantity", "5000", "--strategy",
+        "twap",
+    )  # fmt: skip
+
+    proven(found, "5000")
+    assert found["book"]["mismatching"] == 0
+    assert found["parent"]["state"] == "filled"
+
+
+def test_named_recording_and_minutes_are_taken_and_journals_are_kept(recorded_data: Path, tmp_path: Path) -> None:
+    found = replayed(
+        "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "buy", "--quantity", "5", "--strategy",
+        "twap", "--minutes", "1", "--recording", "usdm_btcusdt_20230404", "--parameter", "slices=4",
+        "--state", str(tmp_path / "kept"),
+    )  # fmt: skip
+
+    proven(found, "5")
+    assert found["recording"]["name"] == "usdm_btcusdt_20230404"
+    assert int(found["order"]["end_ns"]) - int(found["order"]["start_ns"]) == 60_000_000_000
+    assert (tmp_path / "kept" / "journal" / "gate-0" / "00000000.seg").exists()
+
+    cost = executor("tca", "--state", str(tmp_path / "kept"), "--json")
+    assert cost.returncode == 0, cost.stderr
+    assert json.loads(cost.stdout)["total"] == found["tca"]["total"]
+
+
+def test_report_for_people_shows_the_sum_and_the_parts(recorded_data: Path) -> None:
+    ended = executor(
+        "replay", "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "2",
+        "--strategy", "pov", "--minutes", "0.5",
+    )  # fmt: skip
+
+    assert ended.returncode == 0
+    assert "parent     2.000 = filled" in ended.stdout
+    assert "journal    gate-0: sound" in ended.stdout
+    assert "shortfall " in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"--quantity": "nan"}, "quantity must be plain decimal digits"),
+        ({"--quantity": "-1"}, "quantity must be positive"),
+        ({"--quantity": "40.00001"}, "off the grid of 0.001"),
+        ({"--quantity": "1" + "0" * 30}, "plain decimal digits"),
+        ({"--side": "up"}, "side must be buy or sell"),
+        ({"--strategy": "magic"}, "Strategy 'magic' is unknown"),
+        ({"--instrument": "DOGE"}, "Expected a recording of 'DOGE'"),
+        ({"--data": "/nowhere"}, "Expected a folder of recordings at /nowhere"),
+        ({"--recording": "none"}, "Expected a recording named 'none'"),
+        ({"--minutes": "1e9"}, "minutes must be plain decimal digits"),
+        ({"--seed": "x"}, "seed must be plain decimal digits"),
+        ({"--parameter": "slices"}, "--parameter must be written name=value"),
+        ({"--policies": "/nowhere"}, "/nowhere"),
+        ({"--nonsense": "1"}, "No such option"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_status_two(
+    recorded_data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    usual = {"--data": BINANCE, "--instrument": "BTCUSDT", "--side": "sell", "--quantity": "40", "--strategy": "pov"}
+
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", *(word for pair in (usual | changes).items() for word in pair)])
+
+    output = capsys.readouterr()
+    assert ended.value.code == 2
+    assert says in output.err
+    assert one_sentence(output.err)
+    assert output.out == ""
+
+
+def test_bad_input_of_a_program_is_no_traceback(recorded_data: Path) -> None:
+    ended = executor("replay", "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "NaN")
+
+    assert ended.returncode == 2
+    assert one_sentence(ended.stderr)
+
+
+def test_folder_with_an_earlier_run_is_refused(recorded_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+
+    ended = executor(
+        "replay", "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "40",
+        "--strategy", "pov", "--state", str(tmp_path),
+    )  # fmt: skip
+
+    assert ended.returncode == 2
+    assert "found an earlier run" in ended.stderr
