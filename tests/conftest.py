@@ -1,10 +1,12 @@
 """Fixtures that every test may ask for, and an environment without the settings of whoever runs the tests."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from controlplane.runtime.database import Database
 from controlplane.runtime.postgres import Cluster
@@ -12,6 +14,16 @@ from tests.support.database import fresh_database, shared_cluster
 
 for _name in [name for name in os.environ if name.startswith("CONTROLPLANE_")]:
     del os.environ[_name]
+
+
+@pytest.fixture(autouse=True)
+def restored_logs() -> Iterator[None]:
+    """Each test writes its events where it wants; the next one doesn't find them going to a stream that is closed."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
     log = get_logger(__name__)
     log.info("gate_started", epoch=3, socket=str(path))
 
-Nothing may depend on a log line; what has to be known later is written to the journal.
+Nothing may depend on a log line; what has to be known later is written to the journal. A stream that takes no more
+(a full disk under a redirected output, a terminal that is gone) therefore stops nobody: the line is counted as lost.
 """
 
 import logging
@@ -13,14 +14,39 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from controlplane.runtime import metrics
 from controlplane.runtime.settings import LogFormat, LogLevel
+
+
+class Output:
+    """A stream as seen by those who write events: what it refuses is counted and never raised."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """How many characters were taken, all or none."""
+        try:
+            return self._stream.write(text)
+        # ValueError is how Python says that the stream was closed.
+        except (OSError, ValueError):
+            metrics.LOG_LINES_LOST.inc()
+            return 0
+
+    def flush(self) -> None:
+        """Pass on what the stream still holds, where it still can."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            metrics.LOG_LINES_LOST.inc()
 
 
 def configure_logs(
     *, level: LogLevel = LogLevel.INFO, form: LogFormat = LogFormat.CONSOLE, stream: TextIO | None = None
 ) -> None:
     """Send every event of this process, and those of its libraries, to one stream; standard error unless told."""
-    output = stream or sys.stderr
+    target = stream or sys.stderr
+    output = cast("TextIO", Output(target))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -30,7 +56,7 @@ def configure_logs(
     if form is LogFormat.JSON:
         render: Processor = structlog.processors.JSONRenderer(sort_keys=True)
     else:
-        render = structlog.dev.ConsoleRenderer(colors=output.isatty())
+        render = structlog.dev.ConsoleRenderer(colors=target.isatty())
     threshold = logging.getLevelNamesMapping()[level.value.upper()]
     structlog.configure(
         processors=[*shared, render],

@@ -52,6 +52,11 @@ DEPENDENCY_ERRORS = Counter(
     ("error",),
     registry=REGISTRY,
 )
+LOG_LINES_LOST = Counter(
+    "cp_log_lines_lost_total",
+    "Log lines that the output refused, as on a full disk; records of the journal are never among them.",
+    registry=REGISTRY,
+)
 CHILD_DENIED = Counter(
     "ex_child_denied_total",
     "Child orders that the gate denied, by first failed check.",

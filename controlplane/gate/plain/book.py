@@ -39,6 +39,8 @@ class Window:
     def count(self, monotonic_ns: int, amount: int) -> None:
         """Add an amount to the part that is filling."""
         self.total(monotonic_ns)
+        if self.counted and self.counted[-1][0] == self.newest:
+            amount += self.counted.pop()[1]
         self.counted.append((self.newest, amount))
 
 

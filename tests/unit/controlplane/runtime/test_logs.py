@@ -1,24 +1,15 @@
 """Events: a name and key-value pairs, in the form and from the level that was asked for."""
 
+import errno
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
+from controlplane.runtime import metrics
 from controlplane.runtime.logs import configure_logs, get_logger
 from controlplane.runtime.settings import LogFormat, LogLevel
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 def test_event_is_one_json_object_with_its_name_subject_and_values() -> None:
@@ -76,3 +67,34 @@ def test_console_form_is_one_line_without_colours_where_nobody_watches() -> None
     assert "epoch=3" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
+
+
+class Refusing(io.StringIO):
+    """An output that takes nothing more."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+    def flush(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "no space left"), BrokenPipeError(), ValueError("I/O operation on closed file")]
+)
+def test_output_that_takes_no_more_stops_nobody_and_is_counted(error: Exception) -> None:
+    lost_before = lost_total()
+    configure_logs(form=LogFormat.JSON, stream=Refusing(error))
+
+    get_logger("gate.process").warning("journal_slow")
+    logging.getLogger("some.library").warning("slow answer")
+
+    assert lost_total() >= lost_before + 2
+
+
+def lost_total() -> float:
+    return metrics.REGISTRY.get_sample_value("cp_log_lines_lost_total") or 0.0
