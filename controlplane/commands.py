@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from controlplane import cli
 from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import DependencyError, EvidenceError, InvalidRequest, RequestError
 from controlplane.runtime.directories import STATE_VARIABLE
-from controlplane.runtime.settings import Settings, load_settings
+from controlplane.runtime.settings import Durability, Settings, load_settings
 
 EXIT_NO, EXIT_UNWELL, EXIT_CONTRADICTION, EXIT_INTERRUPTED = 1, 3, 4, 130
 
@@ -97,6 +98,25 @@ def gate(
         ),
     )
     raise typer.Exit(status)
+
+
+@application.command("compile")
+def compile_ahead(state: State = None) -> None:
+    """Compile the gate ahead of its first order: half a minute once for each version, nothing afterwards."""
+    from controlplane.gate.gate import Gate
+    from controlplane.limits.compile import compile_snapshot
+    from controlplane.policy.load import load_policies
+
+    clock, started = SystemClock(), time.monotonic()
+    policies = load_policies(settings_of(state).policy_directory)
+    snapshot = compile_snapshot(policies, as_of_ns=clock.wall_ns(), version=1)
+    with tempfile.TemporaryDirectory(prefix="controlplane-compile-") as folder:
+        # The second start runs the record of the first again, which is compiled code of its own.
+        for _ in range(2):
+            gate = Gate.open(snapshot, directory=Path(folder) / "gate", clock=clock, durability=Durability.PROCESS)
+            gate.pass_time()
+            gate.close()
+    say(f"The gate is compiled ({time.monotonic() - started:.0f} s).")
 
 
 @application.command()

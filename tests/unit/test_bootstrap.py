@@ -1,5 +1,6 @@
 """The set-up command, run for real in small checkouts made for the purpose."""
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -57,6 +58,7 @@ def finished_set_up(checkout: Path, bootstrap: ModuleType, profile: str = "run")
         "sys.exit(5)\n"
     )
     bootstrap.STAMP.write_text(bootstrap.digest(profile))
+    bootstrap.COMPILED.write_text(bootstrap.gate_digest())
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["--help"]])
@@ -108,6 +110,29 @@ def test_stamp_without_its_python_is_worthless(checkout: Path, bootstrap: Module
     (checkout / ".venv" / "bin" / "python").unlink()
 
     assert bootstrap.stamped() == ""
+
+
+def test_gate_is_compiled_once_and_again_when_its_sources_change(checkout: Path, bootstrap: ModuleType) -> None:
+    asked = checkout / "asked"
+    script(checkout / ".venv" / "bin" / "python", 'echo "$@" >> asked')
+    source = checkout / "controlplane" / "gate" / "kernel" / "machine.py"
+    source.parent.mkdir(parents=True)
+    with contextlib.chdir(checkout):
+        for text in ("a = 1", "a = 1", "a = 2"):
+            source.write_text(text)
+            bootstrap.compile_gate()
+
+    assert asked.read_text().splitlines() == ["-m controlplane.cli compile"] * 2
+
+
+def test_gate_that_does_not_compile_is_one_sentence_and_is_tried_again(
+    checkout: Path, bootstrap: ModuleType
+) -> None:
+    script(checkout / ".venv" / "bin" / "python", "echo 'Expected policies, found none.' >&2\nexit 1")
+
+    for _ in range(2):
+        with pytest.raises(bootstrap.Stop, match="Expected to compile the gate, found: Expected policies, found none"):
+            bootstrap.compile_gate()
 
 
 def test_set_up_waits_for_another_one_and_then_uses_its_result(checkout: Path, bootstrap: ModuleType) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -152,14 +153,18 @@ def test_live_log_is_never_accused(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=append)
     thread.start()
-    reports = [verify(tmp_path) for _ in range(10)]
+    reports = [verify(tmp_path)]
+    # On a busy machine the other thread may not get its turn between two readings.
+    deadline = time.monotonic() + 20
+    while len({report.records for report in reports}) < 5 and time.monotonic() < deadline:
+        reports.append(verify(tmp_path))
     stop.set()
     thread.join()
     writer.close()
 
     assert [report.problem for report in reports if not report.is_sound] == []
     assert [report.records for report in reports] == sorted(report.records for report in reports)
-    assert reports[-1].records > reports[0].records
+    assert len({report.records for report in reports}) == 5
 
 
 class RacedWalk(_Walk):
