@@ -26,6 +26,8 @@ AS_NOBODY = (
     "--inh-caps=-all,+dac_override",
     "--ambient-caps=-all,+dac_override",
     "--bounding-set=-all,+dac_override",
+    # Without it the system forgets that capability wherever a program asks first whether it may read (access(2)).
+    "--securebits=+no_setuid_fixup",
 )
 
 CLUSTER_OPTIONS = (

@@ -180,6 +180,7 @@ def test_kill_of_a_gate_that_hangs_is_in_force_all_the_same(place: Machine) -> N
     assert trader.client.decide(trader.order()).codes[0] in (DenialCode.GATE_KILLED, DenialCode.GATE_UNAVAILABLE)
 
 
+@pytest.mark.bench
 def test_shell_to_fence_takes_less_than_the_bound(place: Machine) -> None:
     """Start of the interpreter included; the best of five, since other work shares the machine."""
     taken_ms = []

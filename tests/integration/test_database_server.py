@@ -338,6 +338,18 @@ def test_normal_user_needs_no_namespace(tmp_path: Path) -> None:
     assert owner == "65534"
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user; as a normal user all tests here show it")
+def test_other_user_may_read_what_lies_in_a_folder_of_root_alone(tmp_path: Path) -> None:
+    """A checkout in such a folder: PostgreSQL asks whether it may read its own program before it starts."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "program").write_text("")
+    asks = f"import os, sys; sys.exit(not os.access({str(tmp_path / 'program')!r}, os.R_OK))"
+
+    done = subprocess.run([*postgres_programs.AS_NOBODY, sys.executable, "-c", asks], check=False)
+
+    assert done.returncode == 0
+
+
 # A user namespace in which everybody has the number they have outside, and in which no other namespace may be made.
 WITHOUT_NAMESPACES = """
 import ctypes, os, sys
