@@ -1,31 +1,27 @@
 """Every command of `controlplane` but the fast path of `kill`: each says what it did in sentences, or as JSON.
 
-Exit status 0 means done; 1 that the command said no or found something wrong; 3 that something outside is unwell; 4
-that facts contradict each other. A fault is one sentence on standard error, never a traceback.
+Those that read the record stand in `record_commands.py`; `terminal.py` holds what all of them share.
 """
 
 import json
-import os
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from controlplane import cli
 from controlplane.domain.clock import SystemClock
-from controlplane.domain.errors import DependencyError, EvidenceError, InvalidRequest, RequestError
-from controlplane.runtime.directories import STATE_VARIABLE
+from controlplane.domain.errors import InvalidRequest
+from controlplane.record_commands import register as register_record_commands
 from controlplane.runtime.settings import Durability, Settings, load_settings
-
-EXIT_NO, EXIT_UNWELL, EXIT_CONTRADICTION, EXIT_INTERRUPTED = 1, 3, 4, 130
+from controlplane.terminal import EXIT_NO, Json, State, faults_as_sentences, say, settings_of, version_of
 
 application = typer.Typer(
     name="controlplane",
@@ -37,11 +33,7 @@ application = typer.Typer(
 )
 bench_application = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 application.add_typer(bench_application, name="bench")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-State = Annotated[
-    Path | None, typer.Option("--state", help=f"State directory; {STATE_VARIABLE} when left out.", show_default=False)
-]
+register_record_commands(application)
 
 
 def run() -> int:
@@ -222,29 +214,6 @@ def status(state: State = None, as_json: Json = False) -> None:
         say(f"  {stop['scope']} is {stop['state']}: {stop['reason']} ({stop['by'] or 'gate'})")
 
 
-@application.command()
-def verify(
-    directory: Annotated[
-        Path | None,
-        typer.Argument(help="A journal, one log of it, or a state directory; this machine's when left out."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Judge the record without the database: every checksum, every sequence, every link of the chain."""
-    from controlplane.journal.verify import verify_journal
-
-    named = directory if directory is not None else settings_of(None).state_directory
-    reports = verify_journal(named / "journal" if (named / "journal").is_dir() else named)
-    is_sound = all(report.is_sound for report in reports)
-    if as_json:
-        say(json.dumps({"is_sound": is_sound, "logs": [report.document() for report in reports]}, sort_keys=True))
-    else:
-        for report in reports:
-            for line in report.lines():
-                say(line)
-    raise typer.Exit(0 if is_sound else EXIT_NO)
-
-
 @bench_application.command("gate")
 def bench_gate(
     orders: Annotated[int, typer.Option(help="Orders timed one by one.", min=1_000, max=2_000_000)] = 100_000,
@@ -323,21 +292,9 @@ def bench_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def settings_of(state: Path | None) -> Settings:
-    """The settings of this process; a named state directory wins over the environment."""
-    if state is not None:
-        os.environ[STATE_VARIABLE] = str(state)
-    return load_settings()
-
-
 def dsn_of(settings: Settings) -> str | None:
     """The connection string of a server that isn't ours to start."""
     return settings.dsn.get_secret_value() if settings.dsn is not None else None
-
-
-def version_of(now_ns: int) -> int:
-    """The number of limits compiled now: their moment in UTC, `20240131235959`, so that it grows and can be read."""
-    return int(datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).strftime("%Y%m%d%H%M%S"))
 
 
 def stop_on_signals() -> threading.Event:
@@ -365,32 +322,3 @@ def password_from_input(name: str) -> str:
             f"Expected the password of {name} as a line of standard input, found none.", field="password"
         )
     return line
-
-
-def say(line: str) -> None:
-    """Print at once, so that whoever follows a pipe sees it."""
-    cli.say([line])
-
-
-@contextmanager
-def faults_as_sentences() -> Iterator[None]:
-    """Turn every expected fault into its sentence and an exit status."""
-    try:
-        yield
-    except RequestError as error:
-        fail(str(error), EXIT_NO)
-    except DependencyError as error:
-        fail(str(error), EXIT_UNWELL)
-    except EvidenceError as error:
-        fail(str(error), EXIT_CONTRADICTION)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        fail(f"The system would not do it: {error.strerror or error}{where}; correct that and try again.", EXIT_UNWELL)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def fail(sentence: str, exit_status: int) -> NoReturn:
-    """End with a sentence."""
-    sys.stderr.write(sentence + "\n")
-    sys.exit(exit_status)

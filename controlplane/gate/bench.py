@@ -44,8 +44,8 @@ from controlplane.gate.client import GateClient, GatePort, ParentOpening
 from controlplane.gate.gate import Gate
 from controlplane.gate.kernel.arrays import Capacity
 from controlplane.gate.process import run_gate
-from controlplane.gate.recovery import snapshot_from_json
 from controlplane.gate.reference import ReferenceGate
+from controlplane.gate.replay import snapshot_from_json
 from controlplane.gate.snapshot import NodeLimits, Snapshot
 from controlplane.gate.words import Observation
 from controlplane.runtime.logs import configure_logs

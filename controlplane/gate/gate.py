@@ -8,7 +8,7 @@ issues permits.
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -370,6 +370,7 @@ class Gate:
                     "version": snapshot.version,
                     "digest": snapshot.digest().hex(),
                     "snapshot": plain(snapshot),
+                    "capacity": asdict(self.state.capacity),
                 }
             )
         self.commit()

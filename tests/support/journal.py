@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import crc32c
+
 from controlplane.domain.clock import ManualClock
 from controlplane.journal.files.segment import SystemDisk, segment_path
-from controlplane.journal.record import RecordKind, pack_entry
+from controlplane.journal.reader import find
+from controlplane.journal.record import ENTRY_BYTES, FRAME_HEADER_BYTES, RecordKind, pack_entry
 from controlplane.journal.writer import SEGMENT_BYTES_MIN, JournalWriter
 from controlplane.runtime.settings import Durability
 
@@ -129,6 +133,17 @@ def flip(directory: Path, number: int, offset: int, bit: int = 0) -> None:
         value = file.read(1)[0]
         file.seek(offset)
         file.write(bytes([value ^ 1 << bit]))
+
+
+def rewrite_word(directory: Path, seq: int, word: int, value: int) -> None:
+    """Give one word of a fixed entry another value, with a checksum that fits it: what an adversary would do."""
+    found = find(directory, seq)
+    assert found is not None
+    path = segment_path(directory, found.segment)
+    frame = bytearray(path.read_bytes()[found.offset : found.offset + FRAME_HEADER_BYTES + ENTRY_BYTES])
+    struct.pack_into("<q", frame, FRAME_HEADER_BYTES + 8 * word, value)
+    struct.pack_into("<I", frame, 4, crc32c.crc32c(bytes(frame[:4] + frame[8:])))
+    damage(directory, found.segment, found.offset, bytes(frame))
 
 
 def content_of(directory: Path) -> dict[str, bytes]:

@@ -6,10 +6,10 @@ Started as `python -m tests.support.small_gate` with the state directory and the
 import sys
 from pathlib import Path
 
-from controlplane.commands import faults_as_sentences
 from controlplane.gate.process import run_gate
 from controlplane.runtime.settings import Durability
 from controlplane.runtime.sockets import socket_directory
+from controlplane.terminal import faults_as_sentences
 from tests.support.gate_process import current_snapshot
 
 if __name__ == "__main__":

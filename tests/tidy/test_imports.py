@@ -14,7 +14,7 @@ from tests.support.source import PACKAGES, Import, Source, calls_of, imports_of,
 
 # Lower lines know nothing of the lines above them; names on one line do not import each other.
 CONTROLPLANE_ORDER = (
-    ("cli", "commands", "reference", "app", "demo", "demo_summary"),
+    ("cli", "commands", "record_commands", "terminal", "reference", "app", "demo", "demo_summary"),
     ("console",),
     ("supervision", "monitoring", "market_health", "reconciliation"),
     ("breakers",),
@@ -46,6 +46,9 @@ SAME_LINE_ALLOWED = (
     # `cli` answers `kill` with the standard library alone and hands everything else to `commands`.
     ("controlplane.cli", "controlplane.commands"), ("controlplane.commands", "controlplane.cli"),
     ("controlplane.commands", "controlplane.app"), ("controlplane.commands", "controlplane.demo"),
+    # Commands by subject, over the options and words that all of them share.
+    ("controlplane.commands", "controlplane.record_commands"), ("controlplane.commands", "controlplane.terminal"),
+    ("controlplane.record_commands", "controlplane.terminal"), ("controlplane.terminal", "controlplane.cli"),
     ("controlplane.demo", "controlplane.demo_summary"),
     # The pages of docs/reference/ are made from tables of every area, that of the routes among them.
     ("controlplane.commands", "controlplane.reference"), ("controlplane.reference", "controlplane.app"),
@@ -108,20 +111,21 @@ LIBRARY_IMPORTERS = {
     "starlette": ("controlplane/*/api.py", "controlplane/app.py", "controlplane/console/*",
                   "controlplane/runtime/http.py", "controlplane/identity/guard.py", "executor/intake/rest.py"),
     "structlog": ("controlplane/runtime/logs.py",),
-    "typer": ("controlplane/commands.py", "executor/cli.py"),
+    "typer": ("controlplane/*commands.py", "controlplane/terminal.py", "executor/cli.py"),
     "uvicorn": ("controlplane/app.py", "executor/cli.py", "executor/app.py"),
 }  # fmt: skip
 
 # Files that touch a file, a socket, a process, a clock or chance, because that is what they are for. All others are
 # pure: values in, values out; time and seeds are arguments.
 SHELLS = (
-    "controlplane/cli.py", "controlplane/commands.py", "controlplane/app.py", "controlplane/demo.py",
-    "controlplane/reference.py",
+    "controlplane/cli.py", "controlplane/*commands.py", "controlplane/terminal.py", "controlplane/app.py",
+    "controlplane/demo.py", "controlplane/reference.py",
     "controlplane/*/store.py", "controlplane/*/service.py", "controlplane/*/api.py", "controlplane/*/jobs.py",
     "controlplane/domain/clock.py",  # the one place that reads the machine's clock
     "controlplane/domain/ids.py",  # mints identifiers
     "controlplane/gate/process.py", "controlplane/gate/client.py", "controlplane/gate/switch.py",
-    "controlplane/gate/gate.py", "controlplane/gate/recovery.py", "controlplane/gate/embedded.py",
+    "controlplane/gate/gate.py", "controlplane/gate/recovery.py", "controlplane/gate/replay.py",
+    "controlplane/gate/embedded.py",
     "controlplane/gate/server.py", "controlplane/gate/link.py",  # the two ends of the local socket
     "controlplane/gate/kill.py", "controlplane/gate/bench.py",
     "controlplane/gate/kernel/compiled.py",  # the cache of compiled code is named after the sources it reads
