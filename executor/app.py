@@ -6,7 +6,7 @@ of it, and the next start goes on from there.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
@@ -103,12 +103,15 @@ class Executor:
             EvidenceError                      the journal contradicts itself
         """
         clock = SystemClock()
-        gate = _meet_gate(options.gate_socket)
         directory = options.state_directory / "journal" / LOG
+        # The journal first: a second executor stops here, before the gate would take it for the first one come back.
         journal = JournalWriter.open(
             directory, log=LOG, durability=options.durability, clock=clock, segment_bytes=options.segment_bytes
         )
-        try:
+        with ExitStack() as undone:
+            undone.callback(journal.close)
+            gate = _meet_gate(options.gate_socket)
+            undone.callback(gate.close)
             routes = [route for route in rules.routes if route.venue in options.venue_sockets]
             state = _fresh_state(rules, routes)
             found = recovery.rebuild(state, recovery.records_of(directory), gate)
@@ -122,10 +125,7 @@ class Executor:
                 link.require_connection(CONNECT_SECONDS_MAX)
             state.clock.advance_to(clock.wall_ns())
             retold = recovery.settle_with_gate(state, found, gate)
-        except BaseException:
-            journal.close()
-            gate.close()
-            raise
+            undone.pop_all()
         log.info("executor_ready", records=found.records, unknown=len(found.unknown), retold=retold)
         engine = Engine(state, Ports(journal=journal, gate=gate, venues=venues))
         inbox = Inbox(options.state_directory / "executor")

@@ -53,6 +53,11 @@ class BodyTooLarge(errors.InvalidRequest):
     """A body over the size that the settings allow."""
 
 
+class UnsupportedBody(errors.InvalidRequest):
+    """A body of another media type than the route takes."""
+
+
+STATUS_OF[UnsupportedBody] = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 STATUS_OF[MalformedBody] = HTTPStatus.BAD_REQUEST
 STATUS_OF[BodyTooLarge] = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 

@@ -5,8 +5,10 @@ process, and made durable before it leaves.
 """
 
 from collections import deque
+from dataclasses import fields
 
 from controlplane.domain.errors import GateUnavailable, StateConflict
+from controlplane.domain.ids import to_text
 from controlplane.domain.invariants import require
 from controlplane.domain.orders import CommandKind, OrderCommand, OrderType, TimeInForce
 from controlplane.domain.reports import ReportKind, VenueReport
@@ -78,15 +80,27 @@ class Engine:
         Errors
             UnknownReference  the limits don't know its route
             InvalidRequest    its strategy can't work it
+            StateConflict     its reference stands for an order with other terms
             GateUnavailable   the gate is away; nothing was recorded, hand it in again
         """
         known = self.state.references.get(instruction.reference) if instruction.reference else None
         if known is not None:
-            return known
+            return self._same_order(known, instruction)
         route = self.ports.gate.handle(instruction.route)
         self.state.clock.advance_to(now_ns)
         parent_id = self.state.mint.next()
         self.handle(ParentArrived(parent_id, instruction, route), now_ns)
+        return parent_id
+
+    def _same_order(self, parent_id: int, instruction: ParentInstruction) -> int:
+        first = self.state.parents[parent_id].instruction
+        names = [field.name for field in fields(first)]
+        others = [name for name in names if getattr(first, name) != getattr(instruction, name)]
+        if others:
+            raise StateConflict(
+                f"Expected reference {instruction.reference} to come with the terms of its parent order "
+                f"{to_text(parent_id)}, found another {', '.join(others)}; give a new order a reference of its own."
+            )
         return parent_id
 
     def request_cancel(self, child_id: int, reason: str, now_ns: int) -> None:

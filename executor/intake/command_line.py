@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.domain import errors
-from controlplane.domain.errors import ControlPlaneError, InvalidRequest, VenueUnavailable
-from executor.intake.rest import BODY_BYTES_MAX, parse_body
+from controlplane.domain.errors import ControlPlaneError, InvalidRequest, StateConflict, VenueUnavailable
+from executor.intake.rest import BODY_BYTES_MAX, parse_body, reference_of
 
 FILES_WAITING_MAX = 1_000
 POLL_SECONDS = 0.02
@@ -46,15 +46,15 @@ class Inbox:
         """Return the reference of an order that now lies in the inbox; one without a reference gets one.
 
         Errors
-            InvalidRequest when an order with that reference is waiting, or too many are
+            InvalidRequest when the reference is malformed
+            StateConflict  when an order with that reference is waiting, or too many are
         """
-        reference = str(fields.get("reference") or f"order-{secrets.token_hex(8)}")
+        reference = reference_of(fields) or f"order-{secrets.token_hex(8)}"
         target = self._orders / f"{reference}.json"
         if target.exists() or len(os.listdir(self._orders)) >= FILES_WAITING_MAX:
-            raise InvalidRequest(
+            raise StateConflict(
                 f"Expected room for the order {reference} in {self._orders}, found it there or the folder full; "
-                "wait until the executor has taken what lies there.",
-                field="reference",
+                "wait until the executor has taken what lies there."
             )
         (self._answers / target.name).unlink(missing_ok=True)
         _write(target, {**fields, "reference": reference})

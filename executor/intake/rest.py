@@ -115,7 +115,7 @@ def accept_parent(fields: Mapping[str, object], rules: IntakeRules) -> ParentIns
     if instrument is None:
         raise UnknownReference(f"Instrument {instrument_name!r} is unknown; known are {_listed(rules.instruments)}.")
     return ParentInstruction(
-        reference=_reference(fields),
+        reference=reference_of(fields),
         route=_route(fields, rules, instrument_name),
         side=_side(fields),
         quantity_lots=instrument.quantity_lots(fields["quantity"]),
@@ -138,13 +138,18 @@ def create_app(hand_in: Callable[[bytes], Mapping[str, object]]) -> "FastAPI":
     from fastapi.responses import JSONResponse
     from starlette.concurrency import run_in_threadpool
 
-    from controlplane.runtime.http import install
+    from controlplane.runtime.http import UnsupportedBody, install
 
     app = FastAPI(title="Executor intake", docs_url=None, redoc_url=None)
 
     @app.post("/parents", status_code=202)
     async def post_parent(request: Request) -> JSONResponse:
         """Hand in one parent order; 202 with its identifier, or the reason it was not taken."""
+        media_type = request.headers.get("content-type", "")
+        if media_type.partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedBody(
+                f"Expected a body of type application/json, found {media_type[:80]!r}; say so in Content-Type."
+            )
         answer = await run_in_threadpool(hand_in, await request.body())
         return JSONResponse(dict(answer), status_code=202)
 
@@ -249,7 +254,12 @@ def _parameter_text(name: str, value: object) -> str:
     )
 
 
-def _reference(fields: Mapping[str, object]) -> str:
+def reference_of(fields: Mapping[str, object]) -> str:
+    """Return the sender's own key of an order, empty for none; it may become the name of a file.
+
+    Errors
+        InvalidRequest for anything but a few plain letters
+    """
     value = fields.get("reference", "")
     if value == "":
         return ""

@@ -101,13 +101,28 @@ def test_order_from_the_web_is_taken_and_the_same_reference_is_the_same_order(pl
         f"{address}/parents", content=b'{"side":"buy","side":"sell"}', headers={"content-type": "application/json"}
     )
     unknown = httpx2.post(f"{address}/parents", json=body | {"instrument": "NOPE", "reference": "w-2"})
+    other = httpx2.post(f"{address}/parents", json=body | {"quantity": "3"})
+    untyped = httpx2.post(f"{address}/parents", content=b"{}", headers={"content-type": "text/plain"})
 
     assert again.status_code == 202
     accepted = [record for record in records_of(log_of(place)) if record.get("reference") == "w-1"]
     assert [record["parent_id"] for record in accepted] == [again.json()["parent_id"]]
-    assert (twice.status_code, unknown.status_code) == (400, 404)
+    assert (twice.status_code, unknown.status_code, other.status_code, untyped.status_code) == (400, 404, 409, 415)
+    assert "found another quantity_lots; give a new order a reference of its own" in other.json()["detail"]
     # The next program would end this block first, and with it itself.
     eventually(lambda: finished(place, again.json()["parent_id"]) != [], seconds_max=30)
+    assert program.end() == 0
+
+
+def test_second_executor_ends_with_one_sentence_and_the_first_keeps_its_gate(place: Machine) -> None:
+    program = running(place)
+
+    second = place.run("run", module=EXECUTOR)
+
+    assert second.returncode != 0
+    assert "only writer" in second.stderr
+    assert one_sentence(second.stderr)
+    assert "connected again" not in place.programs[0].output()  # the gate
     assert program.end() == 0
 
 

@@ -1,9 +1,11 @@
 """After a restart the journal gives back every lot, and what it can't know the venue has to say."""
 
+from dataclasses import replace
+
 import pytest
 
 from controlplane.domain.decisions import DenialCode
-from controlplane.domain.errors import EvidenceError, UnknownReference
+from controlplane.domain.errors import EvidenceError, StateConflict, UnknownReference
 from controlplane.domain.orders import Side
 from controlplane.domain.reports import ReportKind, VenueReport
 from controlplane.gate.client import LiveOrder
@@ -71,6 +73,17 @@ def test_references_and_identifiers_go_on_where_they_were() -> None:
     assert set(after.state.references) == {"done", "working", "paused"}
     assert after.state.mint.next() > last - 256 * 1_000
     assert after.state.mint.next() not in before.state.children
+
+
+def test_order_handed_in_again_after_a_restart_is_the_same_one_and_other_terms_are_refused() -> None:
+    before = busy()
+    work = before.state.parents[before.state.references["working"]]
+
+    after, _ = restarted(before)
+
+    assert after.engine.accept(work.instruction, after.clock.now_ns) == work.parent.parent_id
+    with pytest.raises(StateConflict, match="found another quantity_lots, entered_by; give a new order"):
+        after.engine.accept(replace(work.instruction, quantity_lots=7, entered_by="eve"), after.clock.now_ns)
 
 
 def test_working_child_is_asked_about_at_once_and_stays_live_meanwhile() -> None:

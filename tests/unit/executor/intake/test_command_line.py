@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from controlplane.domain.errors import InvalidRequest, UnknownReference, VenueUnavailable
+from controlplane.domain.errors import InvalidRequest, StateConflict, UnknownReference, VenueUnavailable
 from executor.intake.command_line import Inbox, read_order
 
 FIELDS = {"instrument": "XYZ", "side": "buy", "quantity": "1", "strategy": "twap"}
@@ -55,8 +55,21 @@ def test_second_order_with_a_waiting_reference_is_refused(tmp_path: Path) -> Non
     inbox = Inbox(tmp_path)
     inbox.put(FIELDS | {"reference": "b-1"})
 
-    with pytest.raises(InvalidRequest, match="b-1"):
+    with pytest.raises(StateConflict, match="b-1"):
         inbox.put(FIELDS | {"reference": "b-1"})
+
+
+@pytest.mark.parametrize("reference", ["../outside", "/tmp/outside", "a/b", 7, ["x"], "x" * 65])
+def test_reference_that_would_be_another_file_is_refused_before_anything_is_written(
+    tmp_path: Path, reference: object
+) -> None:
+    inbox = Inbox(tmp_path / "executor")
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(InvalidRequest, match="reference must be"):
+        inbox.put(FIELDS | {"reference": reference})
+
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_answer_of_an_earlier_order_is_not_taken_for_the_next(tmp_path: Path) -> None:
