@@ -71,9 +71,19 @@ class DenialCode(IntEnum):
 PRECEDENCE: tuple[DenialCode, ...] = tuple(DenialCode)
 
 
-def codes_of(mask: int) -> tuple[DenialCode, ...]:
-    """Return the codes set in a mask of failed checks (bit number = code - 1), in order of precedence."""
-    return tuple(code for code in PRECEDENCE if mask >> (code - 1) & 1)
+FIRST_MORE_CODE = 64  # codes from here on stand in the second mask
+FIRST_MASK = (1 << FIRST_MORE_CODE - 1) - 1
+
+
+def codes_of(mask: int, more: int = 0) -> tuple[DenialCode, ...]:
+    """Return the codes set in the two masks of failed checks, in order of precedence.
+
+    Arguments
+        mask  bit number = code - 1, codes 1 to 63
+        more  bit number = code - 64, codes 64 to 126
+    """
+    both = mask & FIRST_MASK | more << FIRST_MORE_CODE - 1
+    return tuple(code for code in PRECEDENCE if both >> (code - 1) & 1)
 
 
 @dataclass(frozen=True, slots=True)

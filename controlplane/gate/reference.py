@@ -165,9 +165,9 @@ class ReferenceGate:
             entry[record.WORD_HEAD] |= int(decided.code) << 32
             entry[record.WORD_BINDING_SCOPE] = decided.binding
             entry[record.WORD_MEASURED], entry[record.WORD_LIMIT] = int(decided.measured), int(decided.limit)
-            entry[record.WORD_HEADROOM] = int(decided.limit) - int(decided.measured)
         entry[record.WORD_SNAPSHOT_VERSION] = self.snapshot.version
         entry[record.WORD_FAILED_CHECKS], entry[record.WORD_FAILED_SCOPES] = answer.failed_mask, answer.scopes_mask
+        entry[record.WORD_FAILED_CHECKS_MORE] = answer.failed_mask_more
         entry[record.WORD_LARGEST_PASSING_LOTS] = answer.passing_lots
         entry[record.WORD_REFERENCE_BID_TICKS] = answer.bid_ticks
         entry[record.WORD_REFERENCE_ASK_TICKS] = answer.ask_ticks

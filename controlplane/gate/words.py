@@ -28,7 +28,7 @@ from controlplane.domain.reports import ReportKind, VenueReport
 from controlplane.domain.scopes import Route
 
 WORD_COUNT = 16
-SCHEMA = 1 << 56
+SCHEMA = 2 << 56
 
 ORDER_DECIDED, REPORT_APPLIED, REFERENCE_APPLIED, VOLUME_APPLIED, PHASE_APPLIED, RATE_APPLIED = range(1, 7)
 PARENT_OPENED, PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED = range(7, 12)

@@ -5,7 +5,7 @@ end, never renumbered and never reused. `docs/reference/journal.md` is generated
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -128,15 +128,16 @@ FRAME_FIELDS: Final[tuple[Field, ...]] = (
 ENTRY_BYTES: Final = 256
 WORD_COUNT: Final = 32
 JSON_BYTES_MAX: Final = 48 * 1024
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+HEADROOM_SCHEMA: Final = 1  # its word 22 repeated limit minus measured, where schema 2 keeps the second mask
 
 (
     WORD_HEAD, WORD_WALL_NS, WORD_MONOTONIC_NS, WORD_REQUEST_ID, WORD_CHILD_ID, WORD_PARENT_ID, WORD_ROUTE, WORD_SIDE,
     WORD_TYPE_AND_TIME_IN_FORCE, WORD_QUANTITY_LOTS, WORD_PRICE_TICKS, WORD_TRIGGER_TICKS, WORD_MODEL_DIGEST,
     WORD_EXECUTION_ID, WORD_FEE_MICRO, WORD_EXCHANGE_NS, WORD_SNAPSHOT_VERSION, WORD_FAILED_CHECKS, WORD_FAILED_SCOPES,
-    WORD_BINDING_SCOPE, WORD_MEASURED, WORD_LIMIT, WORD_HEADROOM, WORD_LARGEST_PASSING_LOTS, WORD_REFERENCE_BID_TICKS,
-    WORD_REFERENCE_ASK_TICKS, WORD_REFERENCE_AGE_NS, WORD_PERMIT_EXPIRY_NS, WORD_NOTIONAL_MICRO, WORD_FENCE,
-    WORD_DIGEST_BEFORE, WORD_DIGEST_AFTER,
+    WORD_BINDING_SCOPE, WORD_MEASURED, WORD_LIMIT, WORD_FAILED_CHECKS_MORE, WORD_LARGEST_PASSING_LOTS,
+    WORD_REFERENCE_BID_TICKS, WORD_REFERENCE_ASK_TICKS, WORD_REFERENCE_AGE_NS, WORD_PERMIT_EXPIRY_NS,
+    WORD_NOTIONAL_MICRO, WORD_FENCE, WORD_DIGEST_BEFORE, WORD_DIGEST_AFTER,
 ) = range(WORD_COUNT)  # fmt: skip
 
 
@@ -177,12 +178,12 @@ WORDS: Final[tuple[Word, ...]] = (
     Word("fee_micro", Form.TEXT, "fee of this fill, millionths of the reporting currency"),
     Word("exchange_ns", Form.TEXT, "venue's time, nanoseconds since the epoch in UTC"),
     Word("snapshot_version", Form.TEXT, "version of the limits used"),
-    Word("failed_checks", Form.PACKED, "mask of all failed checks; bit = denial code - 1"),
+    Word("failed_checks", Form.PACKED, "mask of failed checks with codes 1 to 63; bit = denial code - 1"),
     Word("failed_scopes", Form.PACKED, "mask of the scope kinds at which a check failed; bit = scope kind"),
     Word("binding_scope", Form.PACKED, "scope kind that decided, bits 0-7; its node, from bit 8"),
     Word("measured", Form.TEXT, "value that the binding check compared, in the unit of the check"),
     Word("limit", Form.TEXT, "its limit, same unit"),
-    Word("headroom", Form.TEXT, "limit minus measured; negative when passed"),
+    Word("failed_checks_more", Form.PACKED, "mask of failed checks with codes from 64 on; bit = denial code - 64"),
     Word("largest_passing_lots", Form.TEXT, "largest total quantity that would have passed"),
     Word("reference_bid_ticks", Form.TEXT, "best bid used as reference"),
     Word("reference_ask_ticks", Form.TEXT, "best ask used as reference"),
@@ -311,10 +312,17 @@ def describe_entry(entry: bytes, *, flags: int) -> dict[str, JsonValue]:
     described["side"] = _name(Side, words[WORD_SIDE])
     described["order_type"] = _name(OrderType, order_word & 0xFF)
     described["time_in_force"] = _name(TimeInForce, order_word >> 8 & 0xFF)
-    described["failed_checks"] = [code.name for code in codes_of(words[WORD_FAILED_CHECKS])]
+    described["failed_checks"] = [code.name for code in failed_codes(words)]
     described["failed_scopes"] = [kind.name for kind in scope_kinds_of(words[WORD_FAILED_SCOPES])]
+    described["headroom"] = str(words[WORD_LIMIT] - words[WORD_MEASURED])
     described["binding_scope"] = {"kind": _scope_name(scope_word & 0xFF), "node": str(scope_word >> 8)}
     return described
+
+
+def failed_codes(words: Sequence[int]) -> tuple[DenialCode, ...]:
+    """Return every failed check of a decision, in order of precedence, from both masks of its 32 words."""
+    is_masked = words[WORD_HEAD] >> 56 & 0xFF > HEADROOM_SCHEMA
+    return codes_of(words[WORD_FAILED_CHECKS], words[WORD_FAILED_CHECKS_MORE] if is_masked else 0)
 
 
 def kind_text(number: int) -> str:

@@ -215,12 +215,11 @@ class _Contents:
 
     def _binary_fault(self, batch: Batch, seqs: Int64s, heads: Int64s) -> Fault | None:
         kinds, schemas = heads & 0xFF, heads >> 56 & 0xFF
-        is_wrong = (kinds == 0) | (kinds >= FIRST_JSON_KIND) | (schemas != SCHEMA)
+        is_wrong = (kinds == 0) | (kinds >= FIRST_JSON_KIND) | (schemas == 0) | (schemas > SCHEMA)
         if is_wrong.any():
             index = int(np.argmax(is_wrong))
-            reason = (
-                f"expected a binary record of schema {SCHEMA}, found kind {kinds[index]} of schema {schemas[index]}"
-            )
+            found_kind = f"found kind {kinds[index]} of schema {schemas[index]}"
+            reason = f"expected a binary record of schema 1 to {SCHEMA}, {found_kind}"
             seq = int(seqs[index])
             offset = batch.base + int(batch.offsets[seq - batch.first_seq])
             return Fault(batch.segment, offset, seq, reason)

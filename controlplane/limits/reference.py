@@ -3,7 +3,7 @@
 from controlplane.domain.decisions import PRECEDENCE, DenialCode
 from controlplane.domain.scopes import SCOPE_KINDS
 from controlplane.gate.denials import EXPLANATIONS
-from controlplane.gate.verdict import SENTENCES
+from controlplane.gate.sentences import SENTENCES
 from controlplane.limits.kinds import KINDS, Direction, Home, LimitKind, Unit
 
 UNITS_IN_WORDS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from controlplane.domain.decisions import DenialCode, Outcome, codes_of
+from controlplane.domain.decisions import DenialCode, Outcome
 from controlplane.domain.ids import from_text, to_text
 from controlplane.domain.orders import CommandKind
 from controlplane.journal import record
@@ -137,8 +137,8 @@ def read_decisions(gate_log: Path) -> GateDecisions:
             allowed.setdefault(child, []).append(sequence)
         failed = is_new & (outcomes == int(Outcome.DENIED))
         denied += int(np.count_nonzero(failed))
-        for mask in words[failed, record.WORD_FAILED_CHECKS].tolist():
-            codes.update(code.name for code in codes_of(mask & (1 << 64) - 1))
+        for decision in words[failed].tolist():
+            codes.update(code.name for code in record.failed_codes(decision))
     return GateDecisions(
         allowed={child: tuple(found) for child, found in allowed.items()},
         denied_count=denied,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.domain.decisions import DenialCode, codes_of
+from controlplane.domain.decisions import DenialCode
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.snapshot import Snapshot
-from controlplane.journal.record import WORDS
+from controlplane.journal.record import WORDS, failed_codes
 from tests.support.gate_commands import Stream
 from tests.support.gate_machines import SMALL, Command, CompiledMachine, Machine, ReferenceMachine, Reply
 from tests.support.gate_universes import SECOND_NS, START_NS, TINY, USUAL, WIDE, universe
@@ -63,7 +63,7 @@ def told(seed: int, step: int, command: Command, found: Reply, expected: Reply) 
         for word, one, other in zip(WORDS, found.words, expected.words, strict=True)
         if one != other
     ]
-    lines.append(f"codes: compiled {codes_of(found.words[17])}, judge {codes_of(expected.words[17])}")
+    lines.append(f"codes: compiled {failed_codes(found.words)}, judge {failed_codes(expected.words)}")
     lines += [
         f"{name}: compiled {getattr(found, name)!r}, judge {getattr(expected, name)!r}"
         for name in ("is_repeated", "sequence", "code")
@@ -101,7 +101,7 @@ def codes_given(machine: Machine, stream: Stream, commands: int) -> Iterator[Den
         reply = machine.apply(command)
         stream.saw(command, reply)
         if command.words[0] & 0xFF == 1:
-            yield from codes_of(reply.words[17])
+            yield from failed_codes(reply.words)
 
 
 def test_generated_streams_bring_about_every_code_that_the_gate_can_give(repository: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from controlplane.domain.decisions import DenialCode, codes_of
+from controlplane.domain.decisions import DenialCode
 from controlplane.domain.orders import CommandKind
 from controlplane.domain.reports import ReportKind
 from controlplane.domain.scopes import CrossDimension, Level
@@ -16,6 +16,7 @@ from controlplane.domain.states import TradingState
 from controlplane.gate import words as w
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.snapshot import NO_LIMIT
+from controlplane.journal.record import failed_codes
 from tests.support.gate_commands import Stream
 from tests.support.gate_machines import Command, CompiledMachine, Reply
 from tests.support.gate_state import FIRM_WIDE, SCOPES, Inside, Live, faults
@@ -225,7 +226,7 @@ def test_every_well_formed_cancel_passes_in_every_state(seed: int) -> None:
 
     for _, _, command, reply in history(seed, 1_500):
         if is_order(command) and kind_of(command) == CommandKind.CANCEL:
-            is_malformed = DenialCode.MALFORMED_REQUEST in codes_of(reply.words[17])
+            is_malformed = DenialCode.MALFORMED_REQUEST in failed_codes(reply.words)
             assert reply.is_allowed or is_malformed, says(seed, command, "a cancel was denied")
             passed += reply.is_allowed
 
@@ -254,7 +255,7 @@ def test_the_largest_passing_quantity_passes_and_one_lot_step_more_is_denied(see
     asked = 0
 
     for before, _, command, reply in history(seed, 1_500):
-        codes = set(codes_of(reply.words[17]))
+        codes = set(failed_codes(reply.words))
         is_asked = is_order(command) and kind_of(command) != CommandKind.CANCEL and not reply.is_repeated
         if not is_asked or codes & NO_SIZE_HELPS:
             continue

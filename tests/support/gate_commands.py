@@ -9,13 +9,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
-from controlplane.domain.decisions import DenialCode, codes_of
+from controlplane.domain.decisions import DenialCode
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.scopes import Level
 from controlplane.domain.states import TradingState
 from controlplane.gate import words as w
 from controlplane.gate.snapshot import Snapshot
+from controlplane.journal.record import failed_codes
 from tests.support.gate_machines import Command, Reply
 from tests.support.gate_market import MS, SmallMarket, Words, plain_words
 from tests.support.gate_universes import PINNED, SECOND_NS, START_NS
@@ -107,7 +108,7 @@ class Stream:
 
     def _react(self, words: Words, reply: Reply) -> None:
         """Do something about the causes of denials, now and then, so that a stream doesn't seize up."""
-        codes = set(codes_of(reply.words[17]))
+        codes = set(failed_codes(reply.words))
         if DenialCode.PARENT_CLOSED in codes:
             self._leave(words[5])
         if codes & STOPPED and self.chance.random() < 0.04:

@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controlplane.domain.decisions import DenialCode, codes_of
+from controlplane.domain.decisions import DenialCode
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.reports import ReportKind
 from controlplane.domain.scopes import Level, Scope
 from controlplane.domain.states import TradingState
 from controlplane.gate import words as w
 from controlplane.gate.snapshot import NO_LIMIT, InstrumentLimits, Node, NodeLimits, ParentLimits, Snapshot
+from controlplane.journal.record import failed_codes
 from tests.support.gate_machines import Command, Machine, Reply
 from tests.support.gate_universes import SECOND_NS, START_NS, USUAL, universe
 
@@ -216,7 +217,7 @@ class Desk:
 
 def codes(reply: Reply) -> set[DenialCode]:
     """Return the checks that failed."""
-    return set(codes_of(reply.words[17]))
+    return set(failed_codes(reply.words))
 
 
 def measured(reply: Reply) -> int:

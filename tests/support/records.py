@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from controlplane.domain.clock import NS_PER_MS, NS_PER_S
-from controlplane.domain.decisions import DenialCode, Outcome
+from controlplane.domain.decisions import FIRST_MORE_CODE, DenialCode, Outcome
 from controlplane.domain.errors import DatabaseUnavailable
 from controlplane.domain.ids import from_text, to_text
 from controlplane.domain.instruments import Contract, Instrument
@@ -252,12 +252,12 @@ class Day:
             quantity_lots=lots,
             price_ticks=price,
             snapshot_version=7,
-            failed_checks=1 << (denied - 1) if denied else 0,
+            failed_checks=1 << (denied - 1) if denied and denied < FIRST_MORE_CODE else 0,
+            failed_checks_more=1 << (denied - FIRST_MORE_CODE) if denied and denied >= FIRST_MORE_CODE else 0,
             failed_scopes=1 << 2 if denied else 0,
             binding_scope=2 | 2 << 8,
             measured=measured,
             limit=limit,
-            headroom=limit - measured,
             largest_passing_lots=largest,
             reference_bid_ticks=61_000,
             reference_ask_ticks=61_002,

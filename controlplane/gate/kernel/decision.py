@@ -282,11 +282,7 @@ def write_binding(s: Words) -> None:
     """Write the limit that came nearest to denying an allowed order."""
     scope = s[a.BOUND_SCOPE]
     s[a.E_BINDING] = scope | denials.scope_node(s, scope) << 8
-    s[a.E_MEASURED], s[a.E_LIMIT], s[a.E_HEADROOM] = (
-        s[a.BOUND_MEASURED],
-        s[a.BOUND_LIMIT],
-        s[a.BOUND_LIMIT] - s[a.BOUND_MEASURED],
-    )
+    s[a.E_MEASURED], s[a.E_LIMIT] = s[a.BOUND_MEASURED], s[a.BOUND_LIMIT]
     s[a.E_HEAD] |= s[a.BOUND_CODE] << 32
 
 
@@ -325,7 +321,7 @@ def accept_cancel(s: Words) -> int:
         s[a.PATH_NODES + denials.PARENT] = s[a.PATH_CELLS + denials.PARENT] = 0
     count_message(s)
     # An identifier used before is refused to orders alone; nothing holds a cancel back.
-    s[a.E_FAILED] = s[a.E_SCOPES] = s[a.E_BINDING] = s[a.E_MEASURED] = s[a.E_LIMIT] = s[a.E_HEADROOM] = 0
+    s[a.E_FAILED] = s[a.E_MORE] = s[a.E_SCOPES] = s[a.E_BINDING] = s[a.E_MEASURED] = s[a.E_LIMIT] = 0
     s[a.E_HEAD] |= ALLOWED << 16
     return ALLOWED
 

@@ -5,6 +5,7 @@ and `deny_size` when the order is small enough. A check never stops the others: 
 the first by precedence, at the highest scope, is the binding one.
 """
 
+from controlplane.domain.decisions import FIRST_MORE_CODE
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled, inlined
 
@@ -30,13 +31,16 @@ def deny_unless_reducing(s: Words, code: int, scope: int, measured: int, limit: 
 @compiled
 def deny_size(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
     """Note a failed check that a smaller quantity would pass; the first by precedence becomes the binding one."""
-    s[a.E_FAILED] |= 1 << (code - 1)
+    if code < FIRST_MORE_CODE:
+        s[a.E_FAILED] |= 1 << (code - 1)
+    else:
+        s[a.E_MORE] |= 1 << (code - FIRST_MORE_CODE)
     if scope != NO_SCOPE:
         s[a.E_SCOPES] |= 1 << scope
     if code < s[a.FAILED_RANK]:
         s[a.FAILED_RANK] = code
         s[a.E_BINDING] = scope | scope_node(s, scope) << 8
-        s[a.E_MEASURED], s[a.E_LIMIT], s[a.E_HEADROOM] = measured, limit, limit - measured
+        s[a.E_MEASURED], s[a.E_LIMIT] = measured, limit
 
 
 @compiled

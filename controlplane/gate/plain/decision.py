@@ -36,6 +36,7 @@ class Answer:
     path: Path
     decided: Finding | None = None
     failed_mask: int = 0
+    failed_mask_more: int = 0
     scopes_mask: int = 0
     passing_lots: int = 0
     bid_ticks: int = 0
@@ -181,6 +182,7 @@ def _answer(case: Case, outcome: Outcome, decided: Finding, passing_lots: int) -
         findings.path,
         decided,
         findings.failed_mask,
+        findings.failed_mask_more,
         findings.scopes_mask,
         passing_lots,
         case.bid_ticks,

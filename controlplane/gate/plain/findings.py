@@ -7,7 +7,7 @@ A failed check stands whatever the quantity (`deny`), falls away when the whole 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from controlplane.domain.decisions import DenialCode
+from controlplane.domain.decisions import FIRST_MORE_CODE, DenialCode
 from controlplane.domain.scopes import ScopeKind
 from controlplane.gate.plain.book import Path
 
@@ -90,7 +90,11 @@ class Findings:
 
     @property
     def failed_mask(self) -> int:
-        return sum(1 << (code - 1) for code in self.failed)
+        return sum(1 << (code - 1) for code in self.failed if code < FIRST_MORE_CODE)
+
+    @property
+    def failed_mask_more(self) -> int:
+        return sum(1 << (code - FIRST_MORE_CODE) for code in self.failed if code >= FIRST_MORE_CODE)
 
     @property
     def scopes_mask(self) -> int:

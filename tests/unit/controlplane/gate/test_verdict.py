@@ -7,7 +7,8 @@ import pytest
 from controlplane.domain.decisions import DenialCode, Outcome
 from controlplane.domain.scopes import Route
 from controlplane.gate import verdict as verdicts
-from controlplane.gate.verdict import SENTENCES, amount, explain, unavailable, verdict_of
+from controlplane.gate.sentences import SENTENCES
+from controlplane.gate.verdict import amount, explain, unavailable, verdict_of
 from controlplane.gate.words import Handles
 from controlplane.journal import record
 
@@ -46,10 +47,11 @@ def test_words_stand_where_the_record_has_them() -> None:
         "BINDING": record.WORD_BINDING_SCOPE,
         "MEASURED": record.WORD_MEASURED,
         "LIMIT": record.WORD_LIMIT,
-        "HEADROOM": record.WORD_HEADROOM,
+        "MORE": record.WORD_FAILED_CHECKS_MORE,
         "PASSING": record.WORD_LARGEST_PASSING_LOTS,
         "EXPIRY": record.WORD_PERMIT_EXPIRY_NS,
         "FENCE": record.WORD_FENCE,
+        "HEADROOM_SCHEMA": record.HEADROOM_SCHEMA,
     }
 
     assert {name: getattr(verdicts, name) for name in places} == places
@@ -62,7 +64,6 @@ def test_denial_carries_every_failed_check_the_binding_limit_and_what_would_pass
         binding_scope=DESK,
         measured=120,
         limit=100,
-        headroom=-20,
         largest_passing_lots=80,
         snapshot_version=6,
         quantity_lots=120,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.domain.decisions import DenialCode, Outcome
+from controlplane.domain.decisions import DenialCode, Outcome, codes_of
 from controlplane.domain.errors import InvalidRequest
 from controlplane.journal import record
 from controlplane.journal.canonical import canonical_json, parse_canonical
@@ -19,6 +19,7 @@ from controlplane.journal.record import (
     describe_entry,
     encode_json,
     entry_words,
+    failed_codes,
     pack_entry,
     pack_head,
     unpack_head,
@@ -52,13 +53,13 @@ def test_entry_is_32_words_named_like_the_index_constants() -> None:
 def test_head_is_packed_where_the_contract_says() -> None:
     head = pack_head(RecordKind.REPORT_APPLIED, subkind=5, outcome=2, code=34)
 
-    assert head == 2 | 5 << 8 | 2 << 16 | 34 << 32 | 1 << 56
+    assert head == 2 | 5 << 8 | 2 << 16 | 34 << 32 | 2 << 56
     assert (unpack_head(head).kind, unpack_head(head).subkind, unpack_head(head).code) == (2, 5, 34)
-    assert unpack_head(head).schema == 1
+    assert unpack_head(head).schema == 2
 
 
 def test_a_stranger_decodes_the_entry_with_struct_alone() -> None:
-    entry = pack_entry(RecordKind.ORDER_DECIDED, subkind=1, outcome=2, code=33, child_id=77, headroom=-5)
+    entry = pack_entry(RecordKind.ORDER_DECIDED, subkind=1, outcome=2, code=33, child_id=77, failed_checks_more=-5)
 
     words = struct.unpack("<32q", entry)
 
@@ -200,3 +201,23 @@ def test_layout_document_is_up_to_date(repository: Path) -> None:
     written = (repository / "docs" / "reference" / "journal.md").read_text(encoding="utf-8")
 
     assert written == layout_markdown()
+
+
+def test_codes_from_64_on_are_read_from_the_second_mask_and_headroom_is_worked_out() -> None:
+    words = [0] * 32
+    words[0], words[17], words[20], words[21] = pack_head(RecordKind.ORDER_DECIDED), 1 << 32, 120, 100
+
+    described = describe_entry(struct.pack("<32q", *words), flags=0)
+
+    assert codes_of(1 << 32 | 1 << 62, 1 << 62) == tuple(code for code in DenialCode if code in (33, 63, 126))
+    assert described["headroom"] == "-20"
+    assert (described["failed_checks"], "failed_checks_more" in described) == (["ORDER_QUANTITY_ABOVE_LIMIT"], False)
+
+
+def test_word_22_of_schema_1_is_no_mask() -> None:
+    words = [0] * 32
+    words[0] = int(RecordKind.ORDER_DECIDED) | 1 << 56
+    words[17], words[20], words[21], words[22] = 1 << 32, 7, 12, 5
+
+    assert failed_codes(words) == (DenialCode.ORDER_QUANTITY_ABOVE_LIMIT,)
+    assert describe_entry(struct.pack("<32q", *words), flags=0)["headroom"] == "5"

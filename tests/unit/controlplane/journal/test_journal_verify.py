@@ -79,8 +79,8 @@ def test_damage_is_named_with_file_offset_and_sequence(tmp_path: Path) -> None:
     ("entry", "flags", "words"),
     [
         (bytes(256), 0, "found kind 0 of schema 0"),
-        (pack_entry(RecordKind.HALT_SET), 0, "found kind 68 of schema 1"),
-        (decided()[:7] + b"\x02" + decided()[8:], 0, "of schema 2"),
+        (pack_entry(RecordKind.HALT_SET), 0, "found kind 68 of schema 2"),
+        (decided()[:7] + b"\x03" + decided()[8:], 0, "of schema 3"),
         (b'{"kind":"HaltSet"}', 1, "'wall_ns' as decimal text"),
         (b'{"kind": "HaltSet","wall_ns":"5"}', 1, "written in another form"),
         (b"{", 1, "bytes that don't parse"),

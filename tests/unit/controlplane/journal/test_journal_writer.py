@@ -56,7 +56,7 @@ def test_sequence_has_no_gap_over_segments_and_epochs(tmp_path: Path) -> None:
 
 
 def test_appended_entry_is_read_back_byte_for_byte(tmp_path: Path) -> None:
-    entry = decided(5, price_ticks=-(2**63), headroom=2**63 - 1)
+    entry = decided(5, price_ticks=-(2**63), limit=2**63 - 1)
 
     with open_writer(tmp_path) as writer:
         seq = writer.append_binary(entry)
