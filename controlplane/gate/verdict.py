@@ -13,7 +13,7 @@ from controlplane.domain.ids import to_text
 from controlplane.domain.observations import Phase
 from controlplane.domain.quantities import micro_to_decimal
 from controlplane.domain.scopes import FIRM, SCOPE_KINDS, Level
-from controlplane.gate.sentences import SENTENCES
+from controlplane.gate.denials.sentences import SENTENCES
 from controlplane.gate.words import Handles
 
 # Where each number stands in the record; `journal/record.py` holds the same list with its meaning.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from controlplane.domain.decisions import DenialCode
 from controlplane.domain.reports import ReportKind
-from controlplane.gate.sentences import SENTENCES
+from controlplane.gate.denials.sentences import SENTENCES
 from controlplane.supervision.orders import ENDED, ChildState, Entry, Facts
 from controlplane.supervision.projection import report_kind, text, whole
 from controlplane.supervision.trail import Step, StepState, Trail

@@ -105,7 +105,7 @@ def codes_given(machine: Machine, stream: Stream, commands: int) -> Iterator[Den
 
 
 def test_generated_streams_bring_about_every_code_that_the_gate_can_give(repository: Path) -> None:
-    sources = (repository / "controlplane" / "gate" / "kernel").glob("*.py")
+    sources = (repository / "controlplane" / "gate" / "kernel").rglob("*.py")
     can_give = {DenialCode[name] for source in sources for name in re.findall(r"\bCode\.([A-Z_]+)", source.read_text())}
 
     given: set[DenialCode] = set()

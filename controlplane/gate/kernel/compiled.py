@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).resolve().parents[2]
-COMPILED_IN = ("gate/kernel/*.py", "domain/*.py", "journal/record.py")
+COMPILED_IN = ("gate/kernel/**/*.py", "domain/*.py", "journal/record.py")
 DIGEST_LETTERS = 16
 # Words that compiled code may reach from the address of a state: more than there are, since nothing checks.
 ADDRESSABLE = 1 << 40

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.domain.decisions import DenialCode
-from controlplane.gate.denials import EXPLANATIONS
+from controlplane.gate.denials.meanings import EXPLANATIONS
 from controlplane.limits.reference import denials_markdown
 
 

@@ -67,7 +67,7 @@ def test_two_passes_over_a_log_say_the_same(traded: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "name"), [(record.WORD_HEADROOM, "headroom"), (record.WORD_QUANTITY_LOTS, "quantity_lots")]
+    ("word", "name"), [(record.WORD_MEASURED, "measured"), (record.WORD_QUANTITY_LOTS, "quantity_lots")]
 )
 def test_altered_word_is_named_with_its_record_and_both_values(traded: Rig, word: int, name: str) -> None:
     """An input that was altered changes what follows from it; a result that was altered is itself the difference."""
@@ -163,9 +163,9 @@ def test_capacity_is_the_one_that_the_record_names(open_rig: OpenRig) -> None:
 
 def test_altered_log_starts_no_gate(traded: Rig) -> None:
     seq = last_decision(traded)
-    rewrite_word(log_of(traded), seq, record.WORD_HEADROOM, 4_242)
+    rewrite_word(log_of(traded), seq, record.WORD_MEASURED, 4_242)
 
-    with pytest.raises(ChainBroken, match=rf"Record {seq} doesn't recompute: headroom .* Don't start the gate\."):
+    with pytest.raises(ChainBroken, match=rf"Record {seq} doesn't recompute: measured .* Don't start the gate\."):
         Gate.open(
             traded.gate.state.snapshot, directory=traded.directory, clock=traded.clock, capacity=SMALL_CAPACITY
         )

@@ -7,7 +7,7 @@ import pytest
 from controlplane.domain.decisions import DenialCode, Outcome
 from controlplane.domain.scopes import Route
 from controlplane.gate import verdict as verdicts
-from controlplane.gate.sentences import SENTENCES
+from controlplane.gate.denials.sentences import SENTENCES
 from controlplane.gate.verdict import amount, explain, unavailable, verdict_of
 from controlplane.gate.words import Handles
 from controlplane.journal import record
