@@ -92,6 +92,8 @@ def replay(
     with _state_folder(state) as folder, _progress("replay") as progress:
         result = run_replay(order, rule_book, folder, progress)
     _show(result.document, as_json=as_json, as_text=_replay_text)
+    for notice in result.notices:
+        _complain(notice)
     if result.faults:
         _complain(result.faults[0])
         raise typer.Exit(FAILED)

@@ -6,7 +6,6 @@ journals, and a run that doesn't reconcile fails.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,39 +13,34 @@ from itertools import chain
 from pathlib import Path
 
 from controlplane.domain.clock import NS_PER_MS, NS_PER_S, ManualClock
-from controlplane.domain.errors import FeedUnavailable, InvalidRequest, QuantityMismatch
-from controlplane.domain.ids import to_text
+from controlplane.domain.errors import FeedUnavailable, InvalidRequest
 from controlplane.gate.embedded import EmbeddedGate
 from controlplane.journal.writer import MIB, JournalWriter
 from controlplane.runtime.settings import Durability
-from executor.engine.cost import from_records, storable
 from executor.engine.events import ParentInstruction, TimePassed
 from executor.engine.perform import Engine
 from executor.engine.ports import Ports
-from executor.engine.recovery import records_of
 from executor.engine.state import EngineState, MarketWork
 from executor.intake.rest import accept_parent
-from executor.marketdata.events import Fault
+from executor.marketdata.events import Fault, Remedy
 from executor.marketdata.readers.agreement import QuoteAgreement
 from executor.marketdata.readers.binance import BinanceReader
 from executor.marketdata.readers.lines import Unreadable, numbered_lines
 from executor.marketdata.readers.lobster import LobsterReader
 from executor.marketdata.readers.recordings import Recording, find
-from executor.orders.reconcile import reconcile
 from executor.scenarios.in_process import InProcessLink
-from executor.scenarios.proof import prove
+from executor.scenarios.replayed import DRAIN_NS_MAX, EXECUTOR_LOG, ReplayResult, Run, result_of
 from executor.scenarios.rule_book import RuleBook
 from executor.simulation.exchange import Exchange
 from executor.simulation.latency import Delay, LatencyModel
 from executor.simulation.replay import Replay, Step
 from executor.venues.simulated import SimulatedVenue
 
-EXECUTOR_LOG, GATE_LOG = "executor-0", "gate-0"
 WATCH_NS = 100 * NS_PER_MS
 WARM_UP_NS = NS_PER_S
 END_MARGIN_NS = 5 * NS_PER_S
-DRAIN_NS_MAX = 120 * NS_PER_S
 DRAIN_STEP_NS = 100 * NS_PER_MS
+CUT_OFFS_TOLD_MAX = 20
 PROGRESS_EVERY = 2_000
 SEGMENT_BYTES = 16 * MIB
 
@@ -72,31 +66,6 @@ class ReplayOrder:
     recording: str | None = None
     minutes: Decimal | None = None
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
-    """What came of it, ready to be shown."""
-
-    document: dict[str, object]
-    faults: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Run:
-    """Everything that one replay is made of."""
-
-    recording: Recording
-    reader: BinanceReader | LobsterReader
-    clock: ManualClock
-    gate: EmbeddedGate
-    journal: JournalWriter
-    exchange: Exchange
-    engine: Engine
-    market: MarketWork
-    agreement: QuoteAgreement
-    watched_ns: int = 0
-    parent_id: int = 0
 
 
 def run_replay(order: ReplayOrder, rule_book: RuleBook, state_directory: Path, progress: Progress) -> ReplayResult:
@@ -137,8 +106,8 @@ def run_replay(order: ReplayOrder, rule_book: RuleBook, state_directory: Path, p
         "wall_seconds": round(time.perf_counter() - started, 3),
         "cpu_seconds": round(time.process_time() - started_cpu, 3),
     }
-    result = _result(run, state_directory, instruction)
-    return ReplayResult(result.document | spent, result.faults)
+    result = result_of(run, state_directory, instruction)
+    return replace(result, document=result.document | spent)
 
 
 def recorded_length_ns(reader: BinanceReader | LobsterReader) -> int:
@@ -164,7 +133,8 @@ def recorded_length_ns(reader: BinanceReader | LobsterReader) -> int:
         return (int(end) - int(begin)) * {19: 1, 16: 1_000, 13: 1_000_000}[len(begin)]
     except (ValueError, ArithmeticError, KeyError):
         raise FeedUnavailable(
-            f"Expected the recording {reader.feed} to begin and end with a time, found {begin[:30]!r} and {end[:30]!r}."
+            f"Expected the recording {reader.feed} to begin and end with a time, found "
+            f"{begin[:30].decode(errors='replace')!r} and {end[:30].decode(errors='replace')!r}; get the file again."
         ) from None
 
 
@@ -177,7 +147,7 @@ def _assemble(
     instruction: ParentInstruction,
     begin_ns: int,
     seed: int,
-) -> _Run:
+) -> Run:
     """Return the parts of a run, wired together, on a clock that stands at the first event.
 
     The gate is asked to let time pass once, which loads its compiled code: that is no part of the time a replay takes.
@@ -210,11 +180,11 @@ def _assemble(
     market = MarketWork(guard=replayed.guards[reader.feed], venue=venue, is_admitted=True)
     state.markets[instrument.name] = market
     engine = Engine(state, Ports(journal=journal, gate=gate, venues={venue: adapter}))
-    return _Run(recording, reader, clock, gate, journal, exchange, engine, market, QuoteAgreement(recording.name))
+    return Run(recording, reader, clock, gate, journal, exchange, engine, market, QuoteAgreement(recording.name))
 
 
 def _play(
-    run: _Run,
+    run: Run,
     steps: Iterator[Step],
     instruction: ParentInstruction,
     minutes: Decimal | None,
@@ -226,7 +196,10 @@ def _play(
     for number, (now_ns, item) in enumerate(steps):
         _live_until(run, now_ns)
         run.clock.advance_to(now_ns)
-        if not isinstance(item, Fault):
+        if isinstance(item, Fault):
+            if item.remedy is not Remedy.WITHHOLD and len(run.cut_offs) < CUT_OFFS_TOLD_MAX:
+                run.cut_offs.append(item)
+        else:
             run.exchange.on_event(item)
             run.agreement.on_event(item, run.market.guard.book)
         run.engine.handle(item, now_ns)
@@ -244,7 +217,7 @@ def _play(
         )
 
 
-def _live_until(run: _Run, until_ns: int) -> None:
+def _live_until(run: Run, until_ns: int) -> None:
     """Let everything happen that is due before a moment: reports that arrive, orders that act, decisions."""
     while True:
         due_ns = min(run.exchange.next_ns() or until_ns, run.engine.state.due_ns)
@@ -259,142 +232,16 @@ def _live_until(run: _Run, until_ns: int) -> None:
             return
 
 
-def _drain(run: _Run) -> None:
-    """Let time pass after the last event until the parent has ended and nothing is under way."""
-    last_ns = run.clock.now_ns + DRAIN_NS_MAX
+def _drain(run: Run) -> None:
+    """Let time pass after the last event until the parent has ended and nothing is under way.
+
+    A feed that was cut off ends long before the recording does, and the parent's horizon with it.
+    """
+    end_ns = max(run.clock.now_ns, run.engine.state.parents[run.parent_id].parent.end_ns)
+    _live_until(run, end_ns)
+    run.clock.advance_to(end_ns)
+    last_ns = end_ns + DRAIN_NS_MAX
     while run.engine.state.active_parents and run.clock.now_ns < last_ns:
         _live_until(run, run.clock.now_ns + DRAIN_STEP_NS)
         run.clock.advance_to(run.clock.now_ns + DRAIN_STEP_NS)
         run.engine.beat(run.clock.now_ns)
-
-
-def _result(run: _Run, state_directory: Path, instruction: ParentInstruction) -> ReplayResult:
-    """Return the report, every figure of it from the journals or compared with them."""
-    log = state_directory / "journal" / EXECUTOR_LOG
-    proof = prove(log, state_directory / "journal" / GATE_LOG)
-    work = run.engine.state.parents[run.parent_id]
-    faults = list(proof.faults)
-    try:
-        reconcile(work.parent, [child.child for child in run.engine.state.children_of(work)])
-    except QuantityMismatch as error:
-        faults.append(str(error))
-    recorded_lots = proof.executed_lots.get(to_text(run.parent_id), 0)
-    if recorded_lots != work.parent.filled_lots:
-        faults.append(
-            f"The journal holds executions of {recorded_lots} lots, the parent counts {work.parent.filled_lots}."
-        )
-    if not work.is_finished:
-        faults.append(
-            f"Parent order {to_text(run.parent_id)} had not ended {DRAIN_NS_MAX // NS_PER_S} s after the recording."
-        )
-    book, book_faults = _book_check(run)
-    tca = next((entry["figures"] for entry in records_of(log) if entry["kind"] == "TcaComputed"), None)
-    faults += book_faults + _tca_faults(run, log, tca)
-    document: dict[str, object] = {
-        "recording": {
-            "name": run.recording.name,
-            "choice": run.recording.choice,
-            "files": [path.name for path in run.recording.files],
-            **run.reader.report.as_dict(),
-        },
-        "order": _order_facts(run, instruction),
-        "parent": _parent_facts(run),
-        "children": proof.as_dict(),
-        "states": dict(sorted(_states(run).items())),
-        "book": book,
-        "tca": tca,
-        "counts": dict(sorted(run.engine.state.counts.items())),
-        "fingerprint": run.engine.state.fingerprint(),
-        "faults": faults,
-    }
-    return ReplayResult(document, tuple(faults))
-
-
-def _order_facts(run: _Run, instruction: ParentInstruction) -> dict[str, object]:
-    work = run.engine.state.parents[run.parent_id]
-    instrument, route = run.recording.instrument, instruction.route
-    return {
-        "parent_id": to_text(run.parent_id),
-        "instrument": instrument.name,
-        "side": instruction.side.name.lower(),
-        "quantity": str(instrument.quantity(instruction.quantity_lots)),
-        "strategy": route.strategy,
-        "desk": route.desk,
-        "venue": route.venue,
-        "parameters": dict(instruction.parameters),
-        "start_ns": str(work.parent.start_ns),
-        "end_ns": str(work.parent.end_ns),
-    }
-
-
-def _parent_facts(run: _Run) -> dict[str, object]:
-    parent, instrument = run.engine.state.parents[run.parent_id].parent, run.recording.instrument
-    places = {
-        "ordered": parent.quantity_lots,
-        "filled": parent.filled_lots,
-        "working": parent.working_lots,
-        "in_flight": parent.in_flight_lots,
-        "unplaced": parent.unplaced_lots,
-        "cancelled": parent.cancelled_lots,
-    }
-    summed = sum(lots for place, lots in places.items() if place != "ordered")
-    return {
-        "state": parent.state.value,
-        "lots": places,
-        "quantity": {place: str(instrument.quantity(lots)) for place, lots in places.items()},
-        "reconciles": summed == parent.quantity_lots + parent.excess_lots,
-        "excess_lots": parent.excess_lots,
-    }
-
-
-def _states(run: _Run) -> Counter[str]:
-    work = run.engine.state.parents[run.parent_id]
-    return Counter(child.child.state.value for child in run.engine.state.children_of(work))
-
-
-def _book_check(run: _Run) -> tuple[dict[str, object], list[str]]:
-    """Return how the rebuilt book agrees with the recorded one, and what is wrong with it."""
-    report = run.reader.report
-    if isinstance(run.reader, LobsterReader):
-        compared, differing, crossed = report.levels_compared, report.levels_differing, report.crossed_rows
-        method = "every level that a row's book with the next message applied and the next row both show"
-        facts: dict[str, object] = {"levels_revealed": report.levels_revealed}
-    else:
-        agreement = run.agreement.result()
-        compared, differing, crossed = agreement.compared, agreement.mismatching, agreement.crossed
-        method = agreement.method
-        facts = {
-            "compared_same_id": agreement.compared_same_id,
-            "mismatching_same_id": agreement.mismatching_same_id,
-            "undecided": agreement.undecided,
-        }
-    share = Decimal(differing) / Decimal(compared) if compared else Decimal(0)
-    found = {
-        "method": method,
-        "compared": compared,
-        "mismatching": differing,
-        "mismatch_share": str(share.quantize(Decimal("0.000001"))),
-        "crossed": crossed,
-        **facts,
-    }
-    faults = (
-        [f"The rebuilt book was crossed or locked {crossed} times; the recording or its reader is wrong."]
-        if crossed
-        else []
-    )
-    if isinstance(run.reader, LobsterReader) and differing:
-        faults.append(f"{differing} of {compared} levels of the rebuilt book differ from the order book file.")
-    return found, faults
-
-
-def _tca_faults(run: _Run, log: Path, tca: object) -> list[str]:
-    """Return what contradicts the recorded shortfall when it is reckoned again from the records alone."""
-    if not isinstance(tca, Mapping):
-        return ["The journal holds no shortfall of the parent order."]
-    if "not_computed" in tca:
-        return []
-    again = storable(from_records(records_of(log), run.parent_id, run.recording.instrument).as_json())
-    is_same = all(again[name] == tca[name] for name in ("total", "parts", "trading", "filled_lots", "notional"))
-    if not is_same or not isinstance(tca["sums"], Mapping) or not all(tca["sums"].values()):
-        return ["The shortfall reckoned from the records differs from the recorded one, or its parts don't add up."]
-    return []

@@ -1,8 +1,10 @@
 """`executor replay` as a person types it, on the recorded data beside the checkout."""
 
+import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,58 @@ def test_bad_input_of_a_program_is_no_traceback(recorded_data: Path) -> None:
 
     assert ended.returncode == 2
     assert one_sentence(ended.stderr)
+
+
+def without_a_diff(lines: list[bytes], diffs: list[int]) -> list[bytes]:
+    return lines[: diffs[2_000]] + lines[diffs[2_000] + 1 :]
+
+
+def with_two_diffs_swapped(lines: list[bytes], diffs: list[int]) -> list[bytes]:
+    lines[diffs[2_000]], lines[diffs[2_001]] = lines[diffs[2_001]], lines[diffs[2_000]]
+    return lines
+
+
+def with_a_crossing_bid(lines: list[bytes], diffs: list[int]) -> list[bytes]:
+    lines[diffs[2_000]] = lines[diffs[2_000]].replace(b'"b":[[', b'"b":[["999999.90","5"],[', 1)
+    return lines
+
+
+def cut_in_a_line(lines: list[bytes], diffs: list[int]) -> list[bytes]:
+    return [*lines[: diffs[2_000]], lines[diffs[2_000]][:60]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (without_a_diff, "expected the delta that follows update"),
+        (with_two_diffs_swapped, "expected the delta that follows update"),
+        (with_a_crossing_bid, "expected the best bid below the best ask"),
+        (cut_in_a_line, "cut off until its next snapshot"),
+    ],
+)
+def test_damaged_recording_ends_the_block_in_order_and_says_what_happened_to_the_feed(
+    recorded_data: Path, tmp_path: Path, damage: Callable[[list[bytes], list[int]], list[bytes]], says: str
+) -> None:
+    name = "usdm_btcusdt_20240808.jsonl.gz"
+    lines = gzip.decompress((recorded_data / "binance_l2_trades_raw_ws" / name).read_bytes()).splitlines(keepends=True)
+    diffs = [number for number, line in enumerate(lines) if b"depthUpdate" in line]
+    (tmp_path / name).write_bytes(gzip.compress(b"".join(damage(lines, diffs)), compresslevel=1))
+
+    ended = executor(
+        "replay", "--data", str(tmp_path), "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "40",
+        "--strategy", "twap", "--json",
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stderr
+    assert "The feed was cut off" in ended.stderr
+    assert says in ended.stderr
+    found = json.loads(ended.stdout)
+    lots = found["parent"]["lots"]
+    assert found["faults"] == []
+    assert found["feed"]["state"] == "quarantined"
+    assert found["book"]["crossed"] == 0
+    assert lots["ordered"] == lots["filled"] + lots["cancelled"]
+    assert lots["filled"] > 0
 
 
 def test_folder_with_an_earlier_run_is_refused(recorded_data: Path, tmp_path: Path) -> None:
