@@ -142,14 +142,14 @@ def _assembled(settings: Settings, gate: ControlPort, sources: Sources, identity
         lifespan=_lifespan_of(sources.readings, sources.supervision),
     )
     app.state.identity, app.state.sources = identity, sources
-    _add_routes(app, gate, sources, identity)
+    _add_routes(app, gate, sources, identity, settings)
     _add_layers(app, settings, sources, identity)
     return app
 
 
-def _add_routes(app: FastAPI, gate: ControlPort, sources: Sources, identity: Identity) -> None:
+def _add_routes(app: FastAPI, gate: ControlPort, sources: Sources, identity: Identity, settings: Settings) -> None:
     def answer_metrics() -> Response:
-        return Response(measurements(gate), media_type=metrics.CONTENT_TYPE)
+        return Response(measurements(gate, settings.state_directory), media_type=metrics.CONTENT_TYPE)
 
     def answer_health() -> dict[str, bool]:
         return {"gate_answers": not sources.readings.get("status").error, "database_answers": sources.is_database_up()}

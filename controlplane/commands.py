@@ -1,13 +1,12 @@
 """Every command of `controlplane` but the fast path of `kill`: each says what it did in sentences, or as JSON.
 
-Those that read the record stand in `record_commands.py`; `terminal.py` holds what all of them share.
+Those that read the record stand in `record_commands.py`, those that prove it in `evidence_commands.py`; `terminal.py`
+holds what all of them share.
 """
 
 import json
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,9 +18,19 @@ import typer
 from controlplane import cli
 from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import InvalidRequest
+from controlplane.evidence_commands import register as register_evidence_commands
 from controlplane.record_commands import register as register_record_commands
 from controlplane.runtime.settings import Durability, Settings, load_settings
-from controlplane.terminal import EXIT_NO, Json, State, faults_as_sentences, say, settings_of, version_of
+from controlplane.terminal import (
+    Json,
+    State,
+    dsn_of,
+    faults_as_sentences,
+    say,
+    settings_of,
+    stop_on_signals,
+    version_of,
+)
 
 application = typer.Typer(
     name="controlplane",
@@ -34,6 +43,7 @@ application = typer.Typer(
 bench_application = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 application.add_typer(bench_application, name="bench")
 register_record_commands(application)
+register_evidence_commands(application)
 
 
 def run() -> int:
@@ -109,45 +119,6 @@ def compile_ahead(state: State = None) -> None:
             gate.pass_time()
             gate.close()
     say(f"The gate is compiled ({time.monotonic() - started:.0f} s).")
-
-
-@application.command()
-def drain(
-    state: State = None,
-    once: Annotated[bool, typer.Option("--once", help="Copy what is there, then end.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Copy every log of this machine into PostgreSQL, in order and exactly once."""
-    from controlplane.journal.drain import Drain, DrainProgress
-    from controlplane.runtime import postgres
-    from controlplane.runtime.database import Database
-    from controlplane.runtime.logs import configure_logs
-
-    settings = settings_of(state)
-    configure_logs(level=settings.log_level, form=settings.log_format)
-    stop = stop_on_signals()
-
-    def show(progress: DrainProgress) -> None:
-        if progress.copied or not progress.is_database_reachable:
-            say(json.dumps({"copied": progress.copied, "lag": progress.lag_records}) if as_json else progress.line())
-
-    with (
-        postgres.start(settings.postgres_directory, dsn=dsn_of(settings)) as cluster,
-        Database(cluster.dsn) as database,
-    ):
-        database.migrate()
-        copying = Drain(settings.state_directory, database)
-        try:
-            if once:
-                progress = copying.run_once()
-                while progress.copied:
-                    show(progress)
-                    progress = copying.run_once()
-                say(json.dumps({"copied": 0, "lag": progress.lag_records}) if as_json else progress.line())
-                raise typer.Exit(EXIT_NO if progress.problems or progress.lag_records else 0)
-            copying.run(stop, show)
-        finally:
-            copying.close()
 
 
 @application.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -290,19 +261,6 @@ def bench_lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"reference / embedded (p50): {found['ratio_p50']:.1f}")
     lines.append(f"sizes: {', '.join(f'{name} {count:,}' for name, count in found['sizes'].items())}")
     return lines
-
-
-def dsn_of(settings: Settings) -> str | None:
-    """The connection string of a server that isn't ours to start."""
-    return settings.dsn.get_secret_value() if settings.dsn is not None else None
-
-
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and Ctrl-C set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_details: stop.set())
-    return stop
 
 
 def ask_password(name: str) -> str:

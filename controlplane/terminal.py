@@ -5,7 +5,9 @@ that facts contradict each other. A fault is one sentence on standard error, nev
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,6 +39,19 @@ def settings_of(state: Path | None) -> Settings:
 def version_of(now_ns: int) -> int:
     """The number of limits compiled now: their moment in UTC, `20240131235959`, so that it grows and can be read."""
     return int(datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).strftime("%Y%m%d%H%M%S"))
+
+
+def dsn_of(settings: Settings) -> str | None:
+    """The connection string of a server that isn't ours to start."""
+    return settings.dsn.get_secret_value() if settings.dsn is not None else None
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_details: stop.set())
+    return stop
 
 
 def say(line: str) -> None:

@@ -14,6 +14,7 @@ from controlplane.journal.canonical import JsonValue
 from controlplane.journal.files.directory import read_copied_mark, shortened
 from controlplane.journal.files.remainder import Remainder, read_parts
 from controlplane.journal.files.segment import TEMPORARY_SUFFIX, Disk, segment_path, sync_directory
+from controlplane.journal.tree.tiles import read_signed_size
 from controlplane.journal.walk import LogState, walk
 
 QUARANTINE_DIRECTORY = "quarantine"
@@ -42,7 +43,8 @@ def recover(directory: Path, *, log: str, disk: Disk) -> Opening:
     """Return where a new writer begins; the caller holds the lock of the log.
 
     Errors
-        ChainBroken         the log contradicts itself or ends before what was copied from it; nothing was changed
+        ChainBroken         the log contradicts itself or ends before what was copied from it or signed; nothing was
+                            changed
         JournalUnavailable  a file can't be read
         OSError             as the disk says while the torn tail is put aside
     """
@@ -54,6 +56,12 @@ def recover(directory: Path, *, log: str, disk: Disk) -> Opening:
     copied_seq = read_copied_mark(directory)
     if state.last_seq < copied_seq:
         raise shortened(directory, last_seq=state.last_seq, copied_seq=copied_seq)
+    signed_size = read_signed_size(directory)
+    if state.last_seq < signed_size:
+        raise ChainBroken(
+            f"Expected {directory} to reach sequence {signed_size}, which its signed checkpoint covers, found that it "
+            f"ends at {state.last_seq}; the log was shortened or replaced: keep it and restore it from a backup."
+        )
     for left_over in directory.glob("*.seg" + TEMPORARY_SUFFIX):
         left_over.unlink()
     recovered = None

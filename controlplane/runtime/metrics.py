@@ -39,6 +39,27 @@ JOURNAL_APPEND_SECONDS = Histogram(
 )
 JOURNAL_RECORDS = Counter("cp_journal_records_total", "Records appended to the journal.", registry=REGISTRY)
 DRAIN_LAG_RECORDS = Gauge("cp_drain_lag_records", "Journal records that are not in PostgreSQL yet.", registry=REGISTRY)
+TREE_SIZE_RECORDS = Gauge(
+    "cp_tree_size_records", "Records under the newest signed checkpoint, by log.", ("log",), registry=REGISTRY
+)
+COSIGNED_SIZE_RECORDS = Gauge(
+    "cp_cosigned_size_records",
+    "Records under the newest checkpoint that the witness signed too, by log.",
+    ("log",),
+    registry=REGISTRY,
+)
+COSIGNATURE_WAIT_SECONDS = Gauge(
+    "cp_cosignature_wait_seconds",
+    "How long the oldest checkpoint without the witness's signature has waited, by log, in seconds; late above 30.",
+    ("log",),
+    registry=REGISTRY,
+)
+TREE_STOPPED = Gauge(
+    "cp_tree_stopped",
+    "1 where a log is no longer signed because facts contradict each other.",
+    ("log",),
+    registry=REGISTRY,
+)
 HTTP_REQUEST_SECONDS = Histogram(
     "cp_http_request_seconds",
     "Time to answer a web request, by method, route pattern and status, in seconds.",

@@ -80,6 +80,16 @@ class Settings(BaseSettings):
         default=Durability.DISK,
         description="process or disk: what a journal record has survived before its permit is released.",
     )
+    log_origin: str = Field(
+        default="",
+        max_length=200,
+        description="Name that this machine's logs are signed under, such as example.com/desk; from its key if unset.",
+    )
+    witness_address: str = Field(
+        default="",
+        description="Where the witness of this machine's checkpoints listens, http://host:port; none if unset.",
+    )
+    witness_key: str = Field(default="", description="Public key of that witness, as it prints it at its start.")
     log_level: LogLevel = Field(
         default=LogLevel.INFO, description="Least severe event written: debug, info, warning or error."
     )

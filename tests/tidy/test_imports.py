@@ -14,7 +14,7 @@ from tests.support.source import PACKAGES, Import, Source, calls_of, imports_of,
 
 # Lower lines know nothing of the lines above them; names on one line do not import each other.
 CONTROLPLANE_ORDER = (
-    ("cli", "commands", "record_commands", "terminal", "reference", "app", "demo", "demo_summary"),
+    ("cli", "commands", "record_commands", "evidence_commands", "terminal", "reference", "app", "demo", "demo_summary"),
     ("console",),
     ("supervision", "monitoring", "market_health", "reconciliation"),
     ("breakers",),
@@ -49,6 +49,8 @@ SAME_LINE_ALLOWED = (
     # Commands by subject, over the options and words that all of them share.
     ("controlplane.commands", "controlplane.record_commands"), ("controlplane.commands", "controlplane.terminal"),
     ("controlplane.record_commands", "controlplane.terminal"), ("controlplane.terminal", "controlplane.cli"),
+    ("controlplane.commands", "controlplane.evidence_commands"),
+    ("controlplane.evidence_commands", "controlplane.terminal"),
     ("controlplane.demo", "controlplane.demo_summary"),
     # The pages of docs/reference/ are made from tables of every area, that of the routes among them.
     ("controlplane.commands", "controlplane.reference"), ("controlplane.reference", "controlplane.app"),
@@ -91,6 +93,7 @@ LIBRARY_IMPORTERS = {
     "alembic": ("controlplane/runtime/database.py",),
     "apscheduler": ("controlplane/runtime/scheduler.py", "controlplane/*/jobs.py"),
     "argon2": ("controlplane/identity/passwords.py",),
+    "cryptography": ("controlplane/journal/tree/keys.py", "controlplane/verifier/keys.py"),
     "cedarpy": ("controlplane/identity/permissions.py",),
     "evidently": ("controlplane/monitoring/reports.py",),
     "fastapi": ("controlplane/*/api.py", "controlplane/app.py", "controlplane/console/*",
@@ -131,6 +134,10 @@ SHELLS = (
     "controlplane/gate/kernel/compiled.py",  # the cache of compiled code is named after the sources it reads
     "controlplane/journal/writer.py", "controlplane/journal/reader.py", "controlplane/journal/recovery.py",
     "controlplane/journal/files/*",
+    # The tree on disk, the key, what was signed, the way to the witness; hashes, proofs and notes beside them are pure.
+    "controlplane/journal/tree/cosigner.py", "controlplane/journal/tree/growth.py",
+    "controlplane/journal/tree/keeper.py", "controlplane/journal/tree/keys.py", "controlplane/journal/tree/signer.py",
+    "controlplane/journal/tree/status.py", "controlplane/journal/tree/tiles.py",
     "controlplane/journal/drain.py", "controlplane/journal/witness.py", "controlplane/journal/export.py",
     "controlplane/policy/load.py",
     "controlplane/identity/guard.py", "controlplane/identity/oidc.py", "controlplane/identity/passwords.py",
