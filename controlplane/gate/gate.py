@@ -26,10 +26,11 @@ from controlplane.gate.client import LiveOrder, Notice, ParentOpening
 from controlplane.gate.control import answer
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.carry import carry_over, revalue_all
-from controlplane.gate.kernel.hashing import keyed_state
 from controlplane.gate.kernel.loading import State, build_state
 from controlplane.gate.kernel.machine import NO_ROOM, apply
+from controlplane.gate.kernel.permit_code import keyed_state
 from controlplane.gate.kernel.requests import REPEATED
+from controlplane.gate.one_call import NOT_COMMITTED, callable_of, can_read, decide_now
 from controlplane.gate.permit import KEY_BYTES, PermitKey
 from controlplane.gate.recovery import Recovered, recover
 from controlplane.gate.snapshot import Snapshot, plain
@@ -76,6 +77,7 @@ class Gate:
         )
         self._known_fence = switch.fence()
         self._known_states: dict[str, int] = {}
+        self._decide_now = callable_of(decide_now, 12) if can_read(clock) else None
         self._connect(state)
 
     @classmethod
@@ -144,8 +146,7 @@ class Gate:
         while True:
             head = apply(
                 self._address, now, steady, words[0], words[3], words[4], words[5], words[6], words[7], words[8],
-                words[9],
-                words[10], words[11], words[12], words[13], words[14], words[15],
+                words[9], words[10], words[11], words[12], words[13], words[14], words[15],
             )  # fmt: skip
             if head != NO_ROOM:
                 return int(head)
@@ -153,33 +154,36 @@ class Gate:
 
     def decide_order(
         self, kind: int, request_id: int, child_id: int, parent_id: int, route: int, side: int, order_type: int,
-        quantity_lots: int,
-        price_ticks: int, trigger_ticks: int, model_digest: int,
+        quantity_lots: int, price_ticks: int, trigger_ticks: int, model_digest: int,
     ) -> int:  # fmt: skip
-        """Return the head of one decision without building a verdict: the fastest way in for a caller in this
-        process.
+        """Return the head of one decision, recorded and committed, without building a verdict: the fastest way in.
+
+        Every argument must be a whole number below 2**63; nothing looks at their types.
+
+        Errors
+            JournalUnavailable, finally: this gate decides nothing more
         """
-        head = apply(
-            self._address, self.clock.wall_ns(), self.clock.monotonic_ns() + self._monotonic_offset,
-            kind << 8 | w.ORDER_DECIDED, request_id, child_id, parent_id, route, side, order_type, quantity_lots,
-            price_ticks, trigger_ticks, model_digest, 0, 0, 0,
+        if self._decide_now is None:
+            head = self._run(
+                (kind << 8 | w.ORDER_DECIDED, 0, 0, request_id, child_id, parent_id, route, side, order_type,
+                 quantity_lots, price_ticks, trigger_ticks, model_digest, 0, 0, 0)
+            )  # fmt: skip
+            self.writer.commit()
+            return head
+        head = self._decide_now(
+            self._address, kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks,
+            trigger_ticks, model_digest,
         )  # fmt: skip
-        if head == NO_ROOM:
-            self.writer.roll()
-            return self.decide_order(
-                kind,
-                request_id,
-                child_id,
-                parent_id,
-                route,
-                side,
-                order_type,
-                quantity_lots,
-                price_ticks,
-                trigger_ticks,
-                model_digest,
-            )
-        return int(head)
+        if head & NOT_COMMITTED == 0:
+            return head
+        if head != NO_ROOM:
+            self.writer.commit()
+            return head ^ NOT_COMMITTED
+        self.writer.roll()
+        return self.decide_order(
+            kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks, trigger_ticks,
+            model_digest,
+        )  # fmt: skip
 
     def commit(self) -> None:
         """Make everything recorded durable; no answer may leave before.
@@ -209,8 +213,7 @@ class Gate:
         """Number of this run; permits of another run are void."""
         return self.writer.epoch
 
-    # --- the same, in values
-    # -----------------------------------------------------------------------------------------------
+    # --- the same, in values ------------------------------------------------------------------------------------------
 
     def decide(self, command: OrderCommand) -> Verdict:
         """Return the verdict on one order, amend, cancel or quote acceptance."""
@@ -288,8 +291,7 @@ class Gate:
         """Answer one control request of people and services; never on the order path (`control.py`)."""
         return answer(self, name, fields)
 
-    # --- states and switch
-    # -----------------------------------------------------------------------------------------------------
+    # --- states and switch --------------------------------------------------------------------------------------------
 
     def set_state(self, scope_words: tuple[int, int], state: TradingState, *, reason: str, by: str) -> None:
         """Put a scope into a state, move the fence so that permits on their way are void, and record who and why."""
@@ -344,8 +346,7 @@ class Gate:
         self.writer.close()
         self.switch.close()
 
-    # --- inside
-    # ----------------------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------------------------------
 
     def _connect(self, state: State) -> None:
         """Let the state array know where journal, switch and key are."""
@@ -354,6 +355,7 @@ class Gate:
         words[a.CURSOR_ADDRESS] = self.writer.cursor.ctypes.data
         words[a.SWITCH_ADDRESS] = self._switch_words.ctypes.data
         words[a.KEY_ADDRESS] = self._key_state.ctypes.data
+        words[a.STEADY_OFFSET_NS] = self._monotonic_offset
         self._address = state.address
         self._entry = words[a.ENTRY_AT : a.ENTRY_AT + a.ENTRY_WORDS]
         self._permit = words[a.PERMIT_LOW : a.PERMIT_HIGH + 1]

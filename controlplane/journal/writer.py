@@ -60,7 +60,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 CURSOR_WORDS = 8
 (
     CURSOR_ADDRESS, CURSOR_OFFSET, CURSOR_END, CURSOR_NEXT_SEQ, CURSOR_EPOCH, CURSOR_COMMITTED_OFFSET,
-    CURSOR_COMMITTED_SEQ, CURSOR_SPARE,
+    CURSOR_COMMITTED_SEQ, CURSOR_QUIET_END,
 ) = range(CURSOR_WORDS)  # fmt: skip
 
 
@@ -69,7 +69,8 @@ class JournalWriter:
 
     `cursor` is shared with compiled code that writes frames straight into the mapping: int64 of shape (8,), its words
     named by the CURSOR_ constants. Whoever writes a frame moves the write offset and the next sequence on, and writes
-    the frame's length word last. `roll` changes the address in place; a closed or failed writer has no room.
+    the frame's length word last. Up to the quiet end it may also commit, by moving the two committed words: there the
+    writer has nothing of its own to do. `roll` changes the address in place; a closed or failed writer has no room.
     """
 
     def __init__(
@@ -198,10 +199,22 @@ class JournalWriter:
         self.cursor[CURSOR_COMMITTED_SEQ] = self.cursor[CURSOR_NEXT_SEQ] - 1
         if self.cursor[CURSOR_OFFSET] - segment.chained_offset > CHAIN_STEP_BYTES:
             self.advance_chain()
+            self._look_ahead(segment)
 
     def advance_chain(self) -> None:
         """Take what was appended into the running digest; called in a quiet moment, it keeps the next `roll` short."""
         self._require_usable().chain_value(int(self.cursor[CURSOR_OFFSET]))
+
+    def _look_ahead(self, segment: MappedSegment) -> None:
+        """Say up to where a commit has nothing to do but move two words, and have the pages up to there ready.
+
+        Where a commit reaches the disk there is no such place, and pages made ready would only be written twice.
+        """
+        if self.durability is Durability.DISK:
+            return
+        quiet_end = segment.chained_offset + CHAIN_STEP_BYTES
+        self.cursor[CURSOR_QUIET_END] = quiet_end
+        segment.make_ready(quiet_end + FRAME_BYTES_MAX)
 
     def roll(self) -> None:
         """Seal this segment and start the next one.
@@ -252,6 +265,7 @@ class JournalWriter:
                 self._segment.close(cut_at=int(self.cursor[CURSOR_OFFSET]) if self._failure is None else None)
             self._segment = None
             self.cursor[CURSOR_ADDRESS] = self.cursor[CURSOR_OFFSET] = self.cursor[CURSOR_END] = 0
+            self.cursor[CURSOR_QUIET_END] = 0
             self._failure = self._failure or f"Expected an open journal, found {self.log} closed; open it again."
             self._is_full = False
             os.close(self._lock)
@@ -344,6 +358,7 @@ class JournalWriter:
         self.cursor[CURSOR_NEXT_SEQ] += len(frames)
         self.cursor[CURSOR_COMMITTED_OFFSET] = self.cursor[CURSOR_OFFSET]
         self.cursor[CURSOR_COMMITTED_SEQ] = self.cursor[CURSOR_NEXT_SEQ] - 1
+        self._look_ahead(self._segment)
 
     def _mapped(self) -> MappedSegment:
         if self._segment is None:
@@ -366,6 +381,7 @@ class JournalWriter:
         )
         self._is_full = error.errno in FULL_DISK and not is_page_lost
         self.cursor[CURSOR_END] = self.cursor[CURSOR_OFFSET]
+        self.cursor[CURSOR_QUIET_END] = 0
         raise JournalUnavailable(self._failure) from error
 
 

@@ -1,11 +1,13 @@
 """The small compiled parts of the gate against independent ones: digests, permit codes, windows, valuation, indexes."""
 
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from random import Random
 from typing import Any
 
 import crc32c as reference_crc
+import numba
 import numpy as np
 import pytest
 
@@ -16,9 +18,11 @@ from controlplane.gate import permit
 from controlplane.gate import words as w
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import valuation
-from controlplane.gate.kernel.hashing import compress, crc32c, keyed_state
+from controlplane.gate.kernel.compiled import entry, words_at
+from controlplane.gate.kernel.hashing import LOW_32, crc_by_table, crc_start, crc_word
 from controlplane.gate.kernel.ledger import find, insert, remove
 from controlplane.gate.kernel.loading import State, build_state
+from controlplane.gate.kernel.permit_code import keyed_state, write_code
 from controlplane.gate.kernel.windows import advance, count
 from controlplane.gate.plain import money
 from controlplane.gate.plain.book import Window
@@ -36,27 +40,50 @@ ENDS = (0, 1, -1, (1 << 31), (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63))
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 
-def test_crc_equals_the_published_check_value() -> None:
+@entry
+def crc_in_machine_code(crc: int, word: int) -> int:
+    """Take one word into a CRC with what the processor offers."""
+    return crc_word(crc, word)
+
+
+@entry
+def crc_by_compiled_table(crc: int, word: int) -> int:
+    """Take one word into a CRC as it is done where the processor offers nothing."""
+    return crc_in_tables(crc, word)
+
+
+crc_in_tables = numba.njit(crc_by_table)
+CRC_FORMS = [crc_in_machine_code, crc_by_compiled_table]
+
+
+def crc_of(first: int, words: list[int], step: Callable[[int, int], int]) -> int:
+    """Return the CRC32C of a 32-bit value and 64-bit words after it, one step a word."""
+    crc = crc_start(first)
+    for word in words:
+        crc = step(crc, word)
+    return crc ^ LOW_32
+
+
+@pytest.mark.parametrize("step", CRC_FORMS)
+def test_crc_equals_the_published_check_value(step: Callable[[int, int], int]) -> None:
     # "123456789" of RFC 3720 is no whole number of words: its first four bytes and eight zero bytes are.
     first = int.from_bytes(b"1234", "little")
 
-    found = crc32c(first, np.zeros(1, np.int64), 1)
-
-    assert found == reference_crc.crc32c(b"1234" + bytes(8))
+    assert crc_of(first, [0], step) == reference_crc.crc32c(b"1234" + bytes(8))
     assert reference_crc.crc32c(b"123456789") == 0xE3069283
 
 
-def test_crc_equals_that_of_the_crc32c_package_on_random_words() -> None:
+@pytest.mark.parametrize("step", CRC_FORMS)
+def test_crc_equals_that_of_the_crc32c_package_on_random_words(step: Callable[[int, int], int]) -> None:
     chance = Random("crc")
 
     for _ in range(300):
         first = chance.choice((0, 1, 256, (1 << 32) - 1, chance.getrandbits(32)))
-        values = [
+        words = [
             chance.choice((*ENDS, chance.getrandbits(63), -chance.getrandbits(63))) for _ in range(chance.randrange(40))
         ]
-        array = np.array(values, np.int64)
-        expected = reference_crc.crc32c(first.to_bytes(4, "little") + array.tobytes())
-        assert crc32c(first, array, len(array)) == expected
+        expected = reference_crc.crc32c(first.to_bytes(4, "little") + np.array(words, np.int64).tobytes())
+        assert crc_of(first, words, step) == expected
 
 
 def test_the_frame_of_a_record_carries_the_crc_over_all_of_it_but_the_crc() -> None:
@@ -72,14 +99,21 @@ def test_the_frame_of_a_record_carries_the_crc_over_all_of_it_but_the_crc() -> N
         assert reply.is_repeated or frame[24:] == np.array(reply.words, np.int64).tobytes()
 
 
+@entry
+def code_of(key: int, message: int, code: int) -> int:
+    """Write the code of a message under a keyed state, all three by address."""
+    write_code(words_at(key), words_at(message), words_at(code))
+    return 0
+
+
 def test_keyed_code_equals_blake2b_of_the_standard_library() -> None:
     chance = Random("blake2b")
 
     for _ in range(300):
-        key, message = chance.randbytes(32), chance.randbytes(128)
-        out = np.empty(8, np.uint64)
-        compress(keyed_state(key), np.frombuffer(message, np.uint64), 256, True, out)
-        assert out[:2].tobytes() == hashlib.blake2b(message, key=key, digest_size=16).digest()
+        key, message, code = chance.randbytes(32), chance.randbytes(128), np.empty(2, np.uint64)
+        state, block = keyed_state(key), np.frombuffer(message, np.uint64)
+        code_of(state.ctypes.data, block.ctypes.data, code.ctypes.data)
+        assert code.tobytes() == hashlib.blake2b(message, key=key, digest_size=16).digest()
 
 
 # --- permits ----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import numpy as np
 
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.frames import FRAME_BYTES
-from controlplane.gate.kernel.hashing import keyed_state
 from controlplane.gate.kernel.loading import State, build_state
 from controlplane.gate.kernel.machine import apply
+from controlplane.gate.kernel.permit_code import keyed_state
 from controlplane.gate.kernel.requests import REPEATED
 from controlplane.gate.reference import ReferenceGate
 from controlplane.gate.snapshot import Snapshot

@@ -31,6 +31,7 @@ USED_WITHOUT_IMPORT = (
 # Packages that are the visible part of a declared one: who declares that has declared them.
 PART_OF = {
     "anyio": "fastapi",
+    "llvmlite": "numba",
     "markupsafe": "jinja2",
     "pydantic": "fastapi",
     "pydantic-core": "fastapi",

@@ -10,7 +10,7 @@ from typing import Any
 
 from controlplane.domain.errors import SnapshotMismatch
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import ADDRESSABLE, entry, words_at
+from controlplane.gate.kernel.compiled import entry, words_at
 from controlplane.gate.kernel.ledger import insert, revalue_instrument
 from controlplane.gate.kernel.loading import State
 from controlplane.gate.kernel.observing import listing_key
@@ -236,7 +236,7 @@ def _copy_parent_scope(rows: _Rows, slot: int, route: int) -> None:
     cell_after = int(rows.after[a.PARENT_CELL_FIRST]) + slot * a.CELL_WORDS
     rows.after[node_after : node_after + a.NODE_WORDS] = rows.before[node_before : node_before + a.NODE_WORDS]
     rows.after[cell_after : cell_after + a.CELL_WORDS] = rows.before[cell_before : cell_before + a.CELL_WORDS]
-    for limit in range(a.NODE_DENIED_MAX - a.NODE_ORDER_MICRO_MAX + 1):
+    for limit in range(a.NODE_MESSAGES_MAX - a.NODE_ORDER_MICRO_MAX + 1):
         rows.after[node_after + a.NODE_ORDER_MICRO_MAX + limit] = rows.after[route + a.ROUTE_PARENT_ORDER_MICRO + limit]
     instrument = rows.instruments[int(rows.before[cell_before + a.CELL_INSTRUMENT])]
     rows.after[cell_after + a.CELL_NODE], rows.after[cell_after + a.CELL_INSTRUMENT] = node_after, instrument
@@ -289,7 +289,7 @@ def revalue_all(state: State) -> None:
 @entry
 def revalue_cells(address: int) -> int:
     """Return of how many instruments the positions were valued again, those of parent orders included."""
-    s = words_at(address, ADDRESSABLE)
+    s = words_at(address)
     for number in range(s[a.INSTRUMENT_COUNT]):
         revalue_instrument(s, s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS)
     return s[a.INSTRUMENT_COUNT]

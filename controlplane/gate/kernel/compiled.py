@@ -6,6 +6,7 @@ in.
 """
 
 import hashlib
+import operator
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +14,19 @@ from typing import Any, Protocol, TypeVar
 
 import numba
 import numpy as np
-from numba import carray, config, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from llvmlite import ir
+from numba import config, types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).resolve().parents[2]
 COMPILED_IN = ("gate/kernel/**/*.py", "domain/*.py", "journal/record.py")
 DIGEST_LETTERS = 16
-# Words that compiled code may reach from the address of a state: more than there are, since nothing checks.
-ADDRESSABLE = 1 << 40
+WORD_BYTES = 8
+LINE_WORDS = 8  # of one cache line
 
 
 class Words(Protocol):
@@ -64,17 +67,90 @@ def _cache_directory() -> Path:
     return base / f"gate-{digest.hexdigest()[:DIGEST_LETTERS]}"
 
 
+# --- words at an address ----------------------------------------------------------------------------------------------
+
+
+class WordsType(types.Type):
+    """int64 words behind an address: one pointer, no length, no negative index.
+
+    numba's arrays carry seven values into every call and ask on each access whether the index is negative; both cost
+    more than the checks of the gate. Nothing checks an index here: who forms an address vouches for the memory. The
+    same functions also take numpy arrays, for loading and tests.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="Words")
+
+
+WORDS = WordsType()
+
+
+@register_model(WordsType)
+class _WordsModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.IntType(64).as_pointer())
+
+
+def aligned_zeros(words: int) -> Any:
+    """Return int64 zeros that start on a cache line, so that no row touches one line more than it has to."""
+    room = np.zeros(words + LINE_WORDS, np.int64)
+    skipped = -room.ctypes.data % (LINE_WORDS * WORD_BYTES) // WORD_BYTES
+    return room[skipped : skipped + words]
+
+
 @intrinsic
-def pointer(_typing_context: Any, address: Any) -> Any:
-    """Turn an integer address into an untyped pointer."""
+def words_at(_typing_context: Any, address: Any) -> Any:
+    """Return the words at an address; the caller vouches for the memory."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+    def generate(context: Any, builder: Any, made: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(made.return_type))
 
-    return types.voidptr(address), generate
+    return signature(WORDS, types.int64), generate
 
 
-@inlined
-def words_at(address: int, count: int) -> Any:
-    """Return `count` int64 words at an address as an array, without copying; the caller vouches for the memory."""
-    return carray(pointer(address), (count,), np.int64)
+@intrinsic
+def seldom(_typing_context: Any) -> Any:
+    """Say that the function which calls this is seldom called: it stays out of line, and every way to it out of the way
+    of what runs each time.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, _given: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        builder.function.attributes.add("cold")
+        return context.get_dummy_value()
+
+    return signature(types.none), generate
+
+
+@infer_global(operator.getitem)
+class _Reading(AbstractTemplate):
+    def generic(self, given: Any, _named: Any) -> Any:
+        words, index = given
+        if isinstance(words, WordsType) and isinstance(index, types.Integer):
+            return signature(types.int64, words, types.int64)
+        return None
+
+
+@infer_global(operator.setitem)
+class _Writing(AbstractTemplate):
+    def generic(self, given: Any, _named: Any) -> Any:
+        words, index, value = given
+        is_word = isinstance(value, types.Integer | types.Boolean | types.IntEnumMember)
+        if isinstance(words, WordsType) and isinstance(index, types.Integer) and is_word:
+            return signature(types.none, words, types.int64, types.int64)
+        return None
+
+
+def _place(builder: Any, words: Any, index: Any) -> Any:
+    return builder.gep(words, [index], inbounds=True)
+
+
+@lower_builtin(operator.getitem, WordsType, types.Integer)
+def _read(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+    return builder.load(_place(builder, given[0], given[1]), align=WORD_BYTES)
+
+
+@lower_builtin(operator.setitem, WordsType, types.Integer, types.Integer)
+def _write(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+    builder.store(given[2], _place(builder, given[0], given[1]), align=WORD_BYTES)
+    return context.get_dummy_value()

@@ -13,7 +13,7 @@ from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import checks, denials, exposure
-from controlplane.gate.kernel.compiled import Words, compiled, words_at
+from controlplane.gate.kernel.compiled import Words, compiled, seldom, words_at
 from controlplane.gate.kernel.ledger import find, insert, reserve
 from controlplane.gate.kernel.requests import recall
 from controlplane.gate.kernel.valuation import lots_within
@@ -118,7 +118,7 @@ def is_from_the_future(s: Words) -> bool:
 @compiled
 def check_machine(s: Words) -> None:
     """GT48: the kill switch of the machine, read from its mapping, and the age of the limits."""
-    switch = words_at(s[a.SWITCH_ADDRESS], 8)
+    switch = words_at(s[a.SWITCH_ADDRESS])
     if switch[SWITCH_STATE] != ARMED:
         denials.deny(s, Code.GATE_KILLED, denials.FIRM, 0, ARMED)
     if s[a.NOW_NS] >= s[a.SNAPSHOT_EXPIRES_NS]:
@@ -163,6 +163,7 @@ def is_same_business(s: Words, first: int, second: int) -> bool:
 @compiled
 def find_amended(s: Words) -> bool:
     """M4, GT14: read the working order that an amend changes; the live part counts as the larger of old and new."""
+    seldom()
     order = find(s, s[a.ORDER_INDEX_AT], 2 * s[a.ORDER_CAPACITY] - 1, s[a.E_CHILD])
     if order == 0:
         denials.deny(s, Code.CHILD_UNKNOWN, denials.NO_SCOPE, 0, 0)
@@ -298,6 +299,7 @@ def count_message(s: Words) -> None:
 @compiled
 def count_denial(s: Words) -> None:
     """Count a denied command in its own window; one denied only because of that window doesn't prolong it."""
+    seldom()
     if s[a.ROUTE_ROW] == 0 or s[a.FAILED_RANK] == Code.DENIED_RATE_ABOVE_LIMIT:
         return
     for scope in range(a.SCOPES):
@@ -312,6 +314,7 @@ def accept_cancel(s: Words) -> int:
 
     That of an order nobody knows is a message too (GT28): it counts where its route says that it goes.
     """
+    seldom()
     order = find(s, s[a.ORDER_INDEX_AT], 2 * s[a.ORDER_CAPACITY] - 1, s[a.E_CHILD])
     if order != 0:
         s[order + a.ORDER_IS_CANCELLING] = 1
@@ -357,6 +360,7 @@ def take_order(s: Words) -> None:
 @compiled
 def take_amend(s: Words) -> None:
     """Keep the old terms for a refusal by the venue, and reserve the larger of both until it answers."""
+    seldom()
     order = s[a.ORDER_ROW]
     change = s[a.NEW_LOTS] - s[a.OLD_LOTS]
     count_aggressive(s, order, -s[a.OLD_LOTS])

@@ -7,7 +7,7 @@ the first by precedence, at the highest scope, is the binding one.
 
 from controlplane.domain.decisions import FIRST_MORE_CODE
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import Words, compiled, inlined
+from controlplane.gate.kernel.compiled import Words, compiled, inlined, seldom
 
 NO_SCOPE = 15
 FIRM, STRATEGY, MODEL, PARENT, INSTRUMENT, UNDERLYING, VENUE = 0, 2, 3, 4, 5, 6, 7
@@ -16,6 +16,7 @@ FIRM, STRATEGY, MODEL, PARENT, INSTRUMENT, UNDERLYING, VENUE = 0, 2, 3, 4, 5, 6,
 @compiled
 def deny(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
     """Fail whatever the quantity."""
+    seldom()
     s[a.IS_HARD] = 1
     deny_size(s, code, scope, measured, limit)
 
@@ -23,6 +24,7 @@ def deny(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
 @compiled
 def deny_unless_reducing(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
     """Fail unless the whole order is a proved reduction; no more than the reducible quantity would pass."""
+    seldom()
     s[a.IS_WAIVABLE] = 1
     if s[a.IS_REDUCING] == 0:
         deny_size(s, code, scope, measured, limit)
@@ -31,6 +33,7 @@ def deny_unless_reducing(s: Words, code: int, scope: int, measured: int, limit: 
 @compiled
 def deny_size(s: Words, code: int, scope: int, measured: int, limit: int) -> None:
     """Note a failed check that a smaller quantity would pass; the first by precedence becomes the binding one."""
+    seldom()
     if code < FIRST_MORE_CODE:
         s[a.E_FAILED] |= 1 << (code - 1)
     else:

@@ -5,36 +5,51 @@ The frame is the one of `journal/record.py`: length and CRC, sequence, epoch and
 written last, so that a reader of the live file never meets half a frame.
 """
 
-import numpy as np
-from numba import carray
-
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import Words, compiled, pointer, words_at
-from controlplane.gate.kernel.hashing import compress, crc32c
+from controlplane.gate.kernel.compiled import WORD_BYTES, Words, compiled, words_at
+from controlplane.gate.kernel.hashing import LOW_32, crc_start, crc_word, fold, fold_scopes
+from controlplane.gate.kernel.permit_code import write_code
 from controlplane.journal import record
 
 (CURSOR_MAPPING, CURSOR_OFFSET, CURSOR_END, CURSOR_SEQUENCE, CURSOR_EPOCH) = range(5)
-FRAME_WORDS = record.FRAME_HEADER_BYTES // 8 + a.ENTRY_WORDS
-FRAME_BYTES = FRAME_WORDS * 8
+ENTRY_IN_FRAME = record.FRAME_HEADER_BYTES // 8
+FRAME_WORDS = ENTRY_IN_FRAME + a.ENTRY_WORDS
+FRAME_BYTES = FRAME_WORDS * WORD_BYTES
+PERMIT_BYTE = a.PERMIT_LOW * WORD_BYTES
+CRC_OF_LENGTH = crc_start(record.ENTRY_BYTES)
 
 
 @compiled
 def has_room(s: Words) -> bool:
     """Return whether the segment holds one more frame and the empty word behind it."""
-    cursor = words_at(s[a.CURSOR_ADDRESS], 8)
+    cursor = words_at(s[a.CURSOR_ADDRESS])
     return cursor[CURSOR_OFFSET] + FRAME_BYTES + 8 <= cursor[CURSOR_END]
 
 
 @compiled
 def write_frame(s: Words) -> int:
-    """Append the record being made and return its sequence; the caller has asked `has_room`."""
-    cursor = words_at(s[a.CURSOR_ADDRESS], 8)
-    frame = words_at(cursor[CURSOR_MAPPING] + cursor[CURSOR_OFFSET], FRAME_WORDS)
+    """Append the record being made and return its sequence; the caller has asked `has_room`.
+
+    One pass over the words copies them, folds them into the digest and takes them into the frame's CRC: the two chains
+    of dependent steps run beside each other.
+    """
+    cursor = words_at(s[a.CURSOR_ADDRESS])
+    frame = words_at(cursor[CURSOR_MAPPING] + cursor[CURSOR_OFFSET])
     sequence = cursor[CURSOR_SEQUENCE]
     frame[1], frame[2] = sequence, cursor[CURSOR_EPOCH]
-    for word in range(a.ENTRY_WORDS):
-        frame[3 + word] = s[a.ENTRY_AT + word]
-    frame[0] = record.ENTRY_BYTES | crc32c(record.ENTRY_BYTES, frame[1:], FRAME_WORDS - 1) << 32
+    crc = crc_word(crc_word(CRC_OF_LENGTH, sequence), cursor[CURSOR_EPOCH])
+    before = s[a.STATE_DIGEST]
+    digest = before
+    for word in range(record.WORD_DIGEST_BEFORE):
+        value = s[a.ENTRY_AT + word]
+        frame[ENTRY_IN_FRAME + word] = value
+        crc = crc_word(crc, value)
+        digest = fold(digest, value)
+    digest = fold_scopes(s, digest)
+    frame[ENTRY_IN_FRAME + record.WORD_DIGEST_BEFORE] = s[a.E_BEFORE] = before
+    frame[ENTRY_IN_FRAME + record.WORD_DIGEST_AFTER] = s[a.E_AFTER] = s[a.STATE_DIGEST] = digest
+    crc = crc_word(crc_word(crc, before), digest) ^ LOW_32
+    frame[0] = record.ENTRY_BYTES | crc << 32
     cursor[CURSOR_OFFSET] += FRAME_BYTES
     cursor[CURSOR_SEQUENCE] = sequence + 1
     s[a.LAST_SEQUENCE] = sequence
@@ -44,14 +59,9 @@ def write_frame(s: Words) -> int:
 @compiled
 def issue_permit(s: Words, address: int, sequence: int) -> None:
     """Compute the code of the permit for the order in the record being made (`permit.py` states the sixteen words)."""
-    cursor = words_at(s[a.CURSOR_ADDRESS], 8)
     words = a.MESSAGE_AT
-    s[words], s[words + 1], s[words + 2] = s[a.GATE_ID], cursor[CURSOR_EPOCH], sequence
+    s[words], s[words + 1], s[words + 2] = s[a.GATE_ID], words_at(s[a.CURSOR_ADDRESS])[CURSOR_EPOCH], sequence
     s[words + 3], s[words + 4], s[words + 5] = s[a.E_EXPIRY], s[a.E_FENCE], s[a.COMMAND]
     for word in range(10):
         s[words + 6 + word] = s[a.E_REQUEST + word]
-    message = carray(pointer(address + words * 8), (16,), np.uint64)
-    key = carray(pointer(s[a.KEY_ADDRESS]), (8,), np.uint64)
-    code = np.empty(8, dtype=np.uint64)
-    compress(key, message, 256, True, code)
-    s[a.PERMIT_LOW], s[a.PERMIT_HIGH] = int(np.int64(code[0])), int(np.int64(code[1]))
+    write_code(words_at(s[a.KEY_ADDRESS]), words_at(address + words * WORD_BYTES), words_at(address + PERMIT_BYTE))

@@ -1,18 +1,27 @@
-"""Small compiled digests: the state fold, the index hash, CRC32C of a frame, and the keyed code of a permit.
+"""Small compiled digests: of the state, carried forward with every record; of a table's key; of a frame (CRC32C).
 
-The standard forms are checked against the reference implementations in the tests: CRC32C (Castagnoli, RFC 3720
-appendix B.4) against the `crc32c` package, BLAKE2b (RFC 7693) against `hashlib`.
+CRC32C (Castagnoli, RFC 3720 appendix B.4) is one instruction a word where the processor has it and eight table look-ups
+elsewhere; the tests check both forms against the `crc32c` package.
 """
 
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
 
+from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled, inlined
+from controlplane.journal.record import RecordKind
 
 FOLD_FACTOR = 0x2545F4914F6CDD1D
 INDEX_FACTOR = 0x1E3779B97F4A7C15
 LOW_32 = 0xFFFFFFFF
+ORDER_DECIDED, REPORT_APPLIED = int(RecordKind.ORDER_DECIDED), int(RecordKind.REPORT_APPLIED)
+REFERENCE_APPLIED, DAY_ROLLED = int(RecordKind.REFERENCE_APPLIED), int(RecordKind.DAY_ROLLED)
 
 
 def _crc_tables() -> Any:
@@ -31,32 +40,6 @@ def _crc_tables() -> Any:
 
 
 _CRC = _crc_tables()
-_IV = np.array(
-    [
-        0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,
-        0x510E527FADE682D1, 0x9B05688C2B3E6C1F, 0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179,
-    ],
-    dtype=np.uint64,
-)  # fmt: skip
-_SIGMA = np.array(
-    [
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
-        [11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4],
-        [7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8],
-        [9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13],
-        [2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9],
-        [12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11],
-        [13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10],
-        [6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5],
-        [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
-    ],
-    dtype=np.int64,
-)
-BLOCK_BYTES = 128
-PERMIT_BYTES = 16
 
 
 @inlined
@@ -73,75 +56,76 @@ def index_hash(key: int) -> int:
     return mixed ^ ((mixed >> 32) & LOW_32)
 
 
+def crc_start(first: int) -> int:
+    """Return the running CRC32C, not yet inverted, after one 32-bit value that a frame begins with."""
+    crc = LOW_32 ^ first
+    return int(_CRC[3, crc & 0xFF] ^ _CRC[2, crc >> 8 & 0xFF] ^ _CRC[1, crc >> 16 & 0xFF] ^ _CRC[0, crc >> 24])
+
+
+def crc_by_table(crc: int, word: int) -> int:
+    """Return the running CRC32C carried forward over one little-endian 64-bit word, by tables."""
+    low, high = (crc ^ word) & LOW_32, (word >> 32) & LOW_32
+    return int(
+        _CRC[7, low & 0xFF] ^ _CRC[6, (low >> 8) & 0xFF] ^ _CRC[5, (low >> 16) & 0xFF] ^ _CRC[4, low >> 24]
+        ^ _CRC[3, high & 0xFF] ^ _CRC[2, (high >> 8) & 0xFF] ^ _CRC[1, (high >> 16) & 0xFF] ^ _CRC[0, high >> 24]
+    )  # fmt: skip
+
+
+@intrinsic
+def crc_word(_typing_context: Any, crc: Any, word: Any) -> Any:
+    """Return the running CRC32C carried forward over one 64-bit word: one instruction where there is one."""
+
+    def generate(context: Any, builder: Any, made: Any, given: Any) -> Any:
+        triple, _processor, features = context.codegen().magic_tuple()
+        wide, narrow = ir.IntType(64), ir.IntType(32)
+        if triple.startswith("x86_64") and "+crc32" in features.split(","):
+            step = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(wide, (wide, wide)), "llvm.x86.sse42.crc32.64.64"
+            )
+            return builder.call(step, given)
+        if triple.startswith("aarch64") and "+crc" in features.split(","):
+            step = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(narrow, (narrow, wide)), "llvm.aarch64.crc32cx"
+            )
+            return builder.zext(builder.call(step, (builder.trunc(given[0], narrow), given[1])), wide)
+        return context.compile_internal(builder, crc_by_table, made, given)
+
+    return signature(types.int64, types.int64, types.int64), generate
+
+
 @compiled
-def crc32c(first: int, words: Words, count: int) -> int:
-    """Return the CRC32C of a 32-bit value followed by `count` little-endian 64-bit words."""
-    crc = np.uint32(LOW_32) ^ np.uint32(first)
-    crc = _CRC[3, crc & 0xFF] ^ _CRC[2, (crc >> 8) & 0xFF] ^ _CRC[1, (crc >> 16) & 0xFF] ^ _CRC[0, crc >> 24]
-    for position in range(count):
-        word = words[position]
-        low = crc ^ np.uint32(word & LOW_32)
-        high = np.uint32((word >> 32) & LOW_32)
-        crc = (
-            _CRC[7, low & 0xFF] ^ _CRC[6, (low >> 8) & 0xFF] ^ _CRC[5, (low >> 16) & 0xFF] ^ _CRC[4, low >> 24]
-            ^ _CRC[3, high & 0xFF] ^ _CRC[2, (high >> 8) & 0xFF] ^ _CRC[1, (high >> 16) & 0xFF] ^ _CRC[0, high >> 24]
-        )  # fmt: skip
-    return int(np.int64(crc ^ np.uint32(LOW_32)))
+def fold_scopes(s: Words, digest: int) -> int:
+    """Return a digest that already holds the words of a record, after the scopes of its command."""
+    kind = s[a.E_HEAD] & 0xFF
+    if kind in (ORDER_DECIDED, REPORT_APPLIED):
+        for scope in range(a.SCOPES):
+            node, cell = s[a.PATH_NODES + scope], s[a.PATH_CELLS + scope]
+            if node != 0:
+                digest = fold(digest, node_word(s, node))
+            if cell != 0:
+                digest = fold(digest, cell_word(s, cell))
+    elif REFERENCE_APPLIED <= kind <= DAY_ROLLED:
+        digest = fold(digest, node_word(s, s[a.NODES_AT]))
+    return digest
 
 
 @inlined
-def _mix(v: Any, w: Any, x: Any, y: Any, first: Any, second: Any) -> Any:
-    """Return four words of the working state after one mixing step with two words of the message."""
-    v = v + w + first
-    y = y ^ v
-    y = (y >> np.uint64(32)) | (y << np.uint64(32))
-    x = x + y
-    w = w ^ x
-    w = (w >> np.uint64(24)) | (w << np.uint64(40))
-    v = v + w + second
-    y = y ^ v
-    y = (y >> np.uint64(16)) | (y << np.uint64(48))
-    x = x + y
-    w = w ^ x
-    w = (w >> np.uint64(63)) | (w << np.uint64(1))
-    return v, w, x, y
+def node_word(s: Words, node: int) -> int:
+    """Return one word that changes with any amount of a node."""
+    amounts = (
+        s[node + a.NODE_LONG] + 3 * s[node + a.NODE_SHORT] + 5 * s[node + a.NODE_GROSS] + 7 * s[node + a.NODE_OPEN_BUY]
+    )
+    rest = (
+        11 * s[node + a.NODE_OPEN_SELL]
+        + 13 * s[node + a.NODE_LIVE]
+        + 17 * s[node + a.NODE_VALUE]
+        + 19 * s[node + a.NODE_STATE]
+    )
+    return amounts + rest
 
 
-@compiled
-def compress(state: Any, message: Any, counter: int, is_last: bool, out: Any) -> None:
-    """Write into `out` the BLAKE2b state after one block.
-
-    Arguments
-        state    uint64 [8], state before the block
-        message  uint64 [16], the block
-        counter  bytes hashed so far, this block included
-        is_last  whether this is the final block
-        out      uint64 [8]; may be `state` itself
-    """
-    # Sixteen plain variables stay in registers; an array of them would live in memory and take four times as long.
-    v0, v1, v2, v3, v4, v5, v6, v7 = state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7]
-    v8, v9, v10, v11, v12, v13, v14, v15 = _IV[0], _IV[1], _IV[2], _IV[3], _IV[4], _IV[5], _IV[6], _IV[7]
-    v12 = v12 ^ np.uint64(counter)
-    if is_last:
-        v14 = ~v14
-    for turn in range(12):
-        s = _SIGMA[turn]
-        v0, v4, v8, v12 = _mix(v0, v4, v8, v12, message[s[0]], message[s[1]])
-        v1, v5, v9, v13 = _mix(v1, v5, v9, v13, message[s[2]], message[s[3]])
-        v2, v6, v10, v14 = _mix(v2, v6, v10, v14, message[s[4]], message[s[5]])
-        v3, v7, v11, v15 = _mix(v3, v7, v11, v15, message[s[6]], message[s[7]])
-        v0, v5, v10, v15 = _mix(v0, v5, v10, v15, message[s[8]], message[s[9]])
-        v1, v6, v11, v12 = _mix(v1, v6, v11, v12, message[s[10]], message[s[11]])
-        v2, v7, v8, v13 = _mix(v2, v7, v8, v13, message[s[12]], message[s[13]])
-        v3, v4, v9, v14 = _mix(v3, v4, v9, v14, message[s[14]], message[s[15]])
-    out[0], out[1], out[2], out[3] = state[0] ^ v0 ^ v8, state[1] ^ v1 ^ v9, state[2] ^ v2 ^ v10, state[3] ^ v3 ^ v11
-    out[4], out[5], out[6], out[7] = state[4] ^ v4 ^ v12, state[5] ^ v5 ^ v13, state[6] ^ v6 ^ v14, state[7] ^ v7 ^ v15
-
-
-def keyed_state(key: bytes) -> Any:
-    """Return the BLAKE2b state after the key block, uint64 [8], for a 32-byte key and a 16-byte code."""
-    state = _IV.copy()
-    state[0] ^= np.uint64(0x01010000 ^ (len(key) << 8) ^ PERMIT_BYTES)
-    block = np.frombuffer(key.ljust(BLOCK_BYTES, b"\0"), dtype=np.uint64)
-    compress(state, block, BLOCK_BYTES, False, state)
-    return state
+@inlined
+def cell_word(s: Words, cell: int) -> int:
+    """Return one word that changes with any quantity of a cell."""
+    lots = s[cell + a.CELL_POSITION] + 3 * s[cell + a.CELL_BUY] + 5 * s[cell + a.CELL_SELL]
+    return lots + 7 * s[cell + a.CELL_CASH_RAW] + 11 * s[cell + a.CELL_FEES_MICRO] + 13 * s[cell + a.CELL_VALUE]

@@ -16,6 +16,7 @@ from controlplane.domain.instruments import Contract, Instrument
 from controlplane.domain.quantities import BPS, MICRO, NANO, ceil_div
 from controlplane.domain.scopes import CrossDimension, Level, Route, Scope
 from controlplane.gate.kernel import arrays as a
+from controlplane.gate.kernel.compiled import LINE_WORDS, aligned_zeros
 from controlplane.gate.kernel.ledger import insert
 from controlplane.gate.kernel.observing import listing_key
 from controlplane.gate.kernel.windows import PARTS
@@ -78,7 +79,7 @@ class _Builder:
         self.words: Any = np.zeros(0, np.int64)
 
     def build(self) -> State:
-        self.words = np.zeros(self._lay_out(), np.int64)
+        self.words = aligned_zeros(self._lay_out())
         for word, place in self.at.items():
             self.words[word] = place
         self._fill_header()
@@ -135,7 +136,7 @@ class _Builder:
         place = a.TABLES_AT
         for word, words in tables:
             self.at[word] = place
-            place += words
+            place += -(-words // LINE_WORDS) * LINE_WORDS
         return place
 
     def _fill_header(self) -> None:

@@ -5,7 +5,7 @@ nothing else, so replaying the records gives the same bytes.
 """
 
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import ADDRESSABLE, Words, compiled, entry, inlined, words_at
+from controlplane.gate.kernel.compiled import Words, compiled, entry, seldom, words_at
 from controlplane.gate.kernel.decision import (
     ALLOWED,
     ARMED,
@@ -16,7 +16,6 @@ from controlplane.gate.kernel.decision import (
     decide,
 )
 from controlplane.gate.kernel.frames import has_room, issue_permit, write_frame
-from controlplane.gate.kernel.hashing import fold
 from controlplane.gate.kernel.observing import (
     observe_phase,
     observe_rate,
@@ -54,7 +53,7 @@ def apply(
         wall_ns       wall time of the gate; monotonic_ns its time that never steps
         head          kind | subkind << 8; the other words as `journal/record.py` names them
     """
-    s = words_at(address, ADDRESSABLE)
+    s = words_at(address)
     if not has_room(s):
         return NO_ROOM
     for word in range(a.ENTRY_AT + record.WORD_SNAPSHOT_VERSION, a.ENTRY_AT + a.ENTRY_WORDS):
@@ -90,8 +89,8 @@ def apply_batch(
         commands_address  of `count` rows of 16 int64, the words of `apply`; words 1 and 2 are not read
         answers_address   of `count` rows of 4 int64: head, sequence, and the two words of the permit code
     """
-    s = words_at(address, ADDRESSABLE)
-    commands, answers = words_at(commands_address, count * INPUT_WORDS), words_at(answers_address, count * ANSWER_WORDS)
+    s = words_at(address)
+    commands, answers = words_at(commands_address), words_at(answers_address)
     for number in range(count):
         c, r = number * INPUT_WORDS, number * ANSWER_WORDS
         head = apply(
@@ -109,6 +108,7 @@ def apply_batch(
 @compiled
 def take_notice(s: Words, kind: int) -> int:
     """Return the outcome of a command that is no order: applied, or refused without a change."""
+    seldom()
     if kind == REPORT_APPLIED:
         return apply_report(s)
     if kind == REFERENCE_APPLIED:
@@ -134,60 +134,14 @@ def take_notice(s: Words, kind: int) -> int:
 
 @compiled
 def finish(s: Words, address: int, outcome: int) -> int:
-    """Complete the record, carry the digest of the state forward, write the frame, make the permit if one is due."""
+    """Complete the record, write the frame with the digest carried forward, make the permit if one is due."""
     s[a.E_HEAD] |= record.SCHEMA << 56
     s[a.E_SNAPSHOT] = s[a.SNAPSHOT_VERSION]
-    switch = words_at(s[a.SWITCH_ADDRESS], 8)
+    switch = words_at(s[a.SWITCH_ADDRESS])
     s[a.E_FENCE] = switch[SWITCH_FENCE] if switch[SWITCH_STATE] == ARMED else -switch[SWITCH_FENCE]
-    s[a.E_BEFORE] = s[a.STATE_DIGEST]
-    s[a.STATE_DIGEST] = s[a.E_AFTER] = carry_digest(s, s[a.STATE_DIGEST])
-    kind = s[a.E_HEAD] & 0xFF
     sequence = write_frame(s)
-    if kind == ORDER_DECIDED:
+    if s[a.E_HEAD] & 0xFF == ORDER_DECIDED:
         if outcome == ALLOWED and s[a.COMMAND] != CANCEL:
             issue_permit(s, address, sequence)
         remember(s, sequence)
     return s[a.E_HEAD]
-
-
-@compiled
-def carry_digest(s: Words, digest: int) -> int:
-    """Return the digest after this command: over what it asked, what was answered, and every scope it could have
-    touched.
-    """
-    for word in range(a.E_HEAD, a.E_BEFORE):
-        digest = fold(digest, s[word])
-    kind = s[a.E_HEAD] & 0xFF
-    if kind in (ORDER_DECIDED, REPORT_APPLIED):
-        for scope in range(a.SCOPES):
-            node, cell = s[a.PATH_NODES + scope], s[a.PATH_CELLS + scope]
-            if node != 0:
-                digest = fold(digest, node_word(s, node))
-            if cell != 0:
-                digest = fold(digest, cell_word(s, cell))
-    elif REFERENCE_APPLIED <= kind <= DAY_ROLLED:
-        firm = s[a.NODES_AT]
-        digest = fold(digest, node_word(s, firm))
-    return digest
-
-
-@inlined
-def node_word(s: Words, node: int) -> int:
-    """Return one word that changes with any amount of a node."""
-    amounts = (
-        s[node + a.NODE_LONG] + 3 * s[node + a.NODE_SHORT] + 5 * s[node + a.NODE_GROSS] + 7 * s[node + a.NODE_OPEN_BUY]
-    )
-    rest = (
-        11 * s[node + a.NODE_OPEN_SELL]
-        + 13 * s[node + a.NODE_LIVE]
-        + 17 * s[node + a.NODE_VALUE]
-        + 19 * s[node + a.NODE_STATE]
-    )
-    return amounts + rest
-
-
-@inlined
-def cell_word(s: Words, cell: int) -> int:
-    """Return one word that changes with any quantity of a cell."""
-    lots = s[cell + a.CELL_POSITION] + 3 * s[cell + a.CELL_BUY] + 5 * s[cell + a.CELL_SELL]
-    return lots + 7 * s[cell + a.CELL_CASH_RAW] + 11 * s[cell + a.CELL_FEES_MICRO] + 13 * s[cell + a.CELL_VALUE]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import ADDRESSABLE, entry, inlined, words_at
+from controlplane.gate.kernel.compiled import entry, inlined, words_at
 from controlplane.gate.kernel.decision import ARMED, SWITCH_FENCE, SWITCH_STATE
 from controlplane.gate.kernel.frames import CURSOR_EPOCH, CURSOR_OFFSET, CURSOR_SEQUENCE
 from controlplane.gate.kernel.machine import apply
@@ -20,7 +20,7 @@ def replay_entries(address: int, entries: Any, first_seq: int, epoch: int, curso
         entries  int64 [n, 32], fixed entries as recorded
         cursor   int64 [8], a journal of one frame; switch int64 [8], set to what each record says of it
     """
-    s = words_at(address, ADDRESSABLE)
+    s = words_at(address)
     for row in range(len(entries)):
         cursor[CURSOR_SEQUENCE], cursor[CURSOR_EPOCH] = first_seq + row, epoch
         tell(address, entries[row], cursor, switch)

@@ -10,6 +10,9 @@ from controlplane.domain.invariants import require
 from controlplane.journal.chain import ChainDigest
 from controlplane.journal.record import HEADER_BYTES
 
+# MADV_POPULATE_WRITE of Linux 5.14, which the mmap module doesn't name.
+POPULATE_WRITE = 23
+
 
 class MappedSegment:
     """One open segment file and its mapping.
@@ -27,9 +30,21 @@ class MappedSegment:
         self.length = length
         self._chain = ChainDigest(previous_chain)
         self.chained_offset = HEADER_BYTES
+        self._ready_offset = 0
         self._map = mmap.mmap(descriptor, length)
         # The view must not outlive this line: a mapping with views can't be closed.
         self.address = int(np.frombuffer(self._map, np.uint8).ctypes.data)
+
+    def make_ready(self, end: int) -> None:
+        """Have the pages up to an offset at hand before frames are written there: met one by one each costs a wait.
+
+        Where the system can't, they are met one by one.
+        """
+        start, end = self._ready_offset, min(-(-end // mmap.PAGESIZE) * mmap.PAGESIZE, self.length)
+        if end > start:
+            with suppress(OSError):
+                self._map.madvise(POPULATE_WRITE, start, end - start)
+            self._ready_offset = end
 
     def write(self, frame: bytes, offset: int) -> None:
         """Put a frame at an offset, its length word last: until then it doesn't exist for any reader."""
