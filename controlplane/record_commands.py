@@ -20,7 +20,7 @@ Record = Annotated[
 
 def register(application: typer.Typer) -> None:
     """Give the program these commands."""
-    for command in (verify, replay):
+    for command in (verify, replay, whatif):
         application.command()(command)
 
 
@@ -72,6 +72,36 @@ def replay(
         for document in documents:
             say(replay_line(document))
     raise typer.Exit(0 if is_identical else EXIT_NO)
+
+
+def whatif(
+    limits: Annotated[Path, typer.Option(help="Folder with the rule book to decide under.")],
+    directory: Record = None,
+    as_json: Json = False,
+) -> None:
+    """Decide the recorded requests under other limits: which orders would be denied or allowed, and by which limit."""
+    from controlplane.gate.replay import gate_logs
+    from controlplane.journal.reader import read_parts
+    from controlplane.limits.compile import compile_snapshot
+    from controlplane.limits.whatif import lines, run_under
+    from controlplane.policy.load import load_policies
+
+    policies = load_policies(limits)
+    documents = []
+    for log in gate_logs(journal_of(directory)):
+        started = time.perf_counter()
+        found = run_under(
+            lambda recorded: compile_snapshot(policies, as_of_ns=recorded.created_ns, version=recorded.version),
+            read_parts(log),
+        )
+        named = {"log": log.name, "limits": {"folder": str(limits), "digest": policies.digest}}
+        documents.append({**named, **found.document(), "speed": speed_of(found.records, started)})
+    if as_json:
+        say(json.dumps({"logs": documents}, sort_keys=True))
+        return
+    for document in documents:
+        for line in lines(document):
+            say(line)
 
 
 def replay_line(found: dict[str, Any]) -> str:

@@ -22,12 +22,11 @@ from controlplane.gate.kernel.decision import ARMED, SWITCH_FENCE, SWITCH_STATE
 from controlplane.gate.kernel.frames import CURSOR_OFFSET, FRAME_BYTES
 from controlplane.gate.kernel.loading import State, build_state
 from controlplane.gate.kernel.machine import apply
-from controlplane.gate.kernel.rerun import replay_entries
+from controlplane.gate.kernel.rerun import COUNTS, tell_entries
 from controlplane.gate.snapshot import Snapshot, plain
 from controlplane.journal import record
-from controlplane.journal.files.blobs import document
 from controlplane.journal.files.segment import list_logs, list_segments, read_header
-from controlplane.journal.reader import Batch, batches
+from controlplane.journal.reader import Part, batches, parts_of
 from controlplane.journal.record import Form, RecordKind
 
 _SNAPSHOT = TypeAdapter(Snapshot)
@@ -114,6 +113,9 @@ class Machine:
         self.switch = np.zeros(8, np.int64)
         self.switch[SWITCH_STATE], self.switch[SWITCH_FENCE] = ARMED, 1
         self._key = np.zeros(8, np.int64)
+        # Only a record under other limits uses these two: orders that don't exist there, and what it counts.
+        self.left_out = np.zeros(2, np.int64)
+        self.counts = np.zeros(COUNTS, np.int64)
 
     def load(self, snapshot: Snapshot) -> State:
         """Return the state under new limits; what happened so far is carried over.
@@ -153,12 +155,21 @@ class Machine:
             seqs     int64 [n], without a gap
             entries  int64 [n, 32]
         """
-        # Entries between JSON records are a view with gaps: made whole, so that the loop is compiled for one form.
-        whole = np.ascontiguousarray(entries)
-        bad = replay_entries(self._loaded().address, whole, int(seqs[0]), epoch, self.cursor, self.switch)
+        bad = self.tell(entries, 0, first_seq=int(seqs[0]), epoch=epoch)
         if bad < 0:
             return len(entries), None
         return bad, difference_of(int(seqs[bad]), entries[bad].tolist(), self.entry())
+
+    def tell(self, entries: Any, start: int, *, first_seq: int = 0, epoch: int = 0) -> int:
+        """Return the number of the first of these entries from `start` on that comes out otherwise, -1 when none does.
+
+        With `first_seq` every word counts, without it only the answer to a request (`kernel/rerun.py`).
+        """
+        # Entries between JSON records are a view with gaps: made whole, so that the loop is compiled for one form.
+        whole = np.ascontiguousarray(entries)
+        return tell_entries(
+            self._loaded().address, whole, start, first_seq, epoch, self.cursor, self.switch, self.left_out, self.counts
+        )
 
     def _loaded(self) -> State:
         if self.state is None:
@@ -226,7 +237,7 @@ class Replay:
             self._versions.append(limits.version)
         self._records += 1
 
-    def _take_entries(self, part: "Part") -> None:
+    def _take_entries(self, part: Part) -> None:
         if self._machine is None:
             raise ChainBroken(
                 f"Expected the limits before record {part.seqs[0]}, found a decision; restore the journal."
@@ -258,7 +269,7 @@ class Replay:
         )
 
 
-# --- reading a log in the order in which it was written
+# --- what a log holds
 
 
 def gate_logs(directory: Path) -> tuple[Path, ...]:
@@ -279,31 +290,6 @@ def gate_logs(directory: Path) -> tuple[Path, ...]:
             field="directory",
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Binary records that follow each other without a JSON one between: sequences int64 [n], entries int64 [n, 32]."""
-
-    seqs: Any
-    entries: Any
-    epoch: int
-
-
-def parts_of(batch: Batch, directory: Path) -> Iterator[Part | tuple[int, dict[str, Any]]]:
-    """Yield a batch in order: runs of binary records, and each JSON record as its sequence and its payload."""
-    seqs, entries = batch.binary()
-    done = 0
-    for index in np.flatnonzero(batch.flags).tolist():
-        seq = batch.first_seq + index
-        before = int(np.searchsorted(seqs, seq))
-        if before > done:
-            yield Part(seqs[done:before], entries[done:before], batch.epoch)
-        done = before
-        start = int(batch.offsets[index]) + record.FRAME_HEADER_BYTES
-        yield seq, document(directory, batch.chunk[start : start + int(batch.lengths[index])].tobytes())
-    if len(seqs) > done:
-        yield Part(seqs[done:], entries[done:], batch.epoch)
 
 
 def snapshot_from_json(document: str | bytes) -> Snapshot:
@@ -375,7 +361,9 @@ def _word_text(number: int, value: int) -> str:
         head = record.unpack_head(value)
         outcome = Outcome(head.outcome).name if head.outcome in _OUTCOMES else str(head.outcome)
         code = DenialCode(head.code).name if head.code in _CODES else str(head.code)
-        return f"{record.kind_text(head.kind)} {outcome} {code}"
+        # A log of an earlier program is decided again by the program of its time.
+        schema = "" if head.schema == record.SCHEMA else f" of schema {head.schema}"
+        return f"{record.kind_text(head.kind)} {outcome} {code}{schema}"
     if record.WORDS[number].form is Form.HEX:
         return f"{value & (1 << 64) - 1:016x}"
     return str(value)

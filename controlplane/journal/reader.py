@@ -1,19 +1,26 @@
-"""Records out of a log: one after another, in batches for numpy, by sequence, and following a log being written.
+"""Records out of a log: one after another, in batches for numpy, in runs of one form, by sequence, and following a log
+being written.
 
 A reader never waits for a writer and is never misled by one: a frame counts when its length stands there, and the
 length is written last.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from controlplane.domain.errors import ChainBroken
 from controlplane.domain.invariants import require
 from controlplane.journal.chain import ChainDigest
+from controlplane.journal.files.blobs import document
 from controlplane.journal.files.segment import WAY_OUT, list_segments, read_header, segment_path
 from controlplane.journal.files.segment_reader import Batch, Record, SegmentReader, check_follows, damaged
+from controlplane.journal.record import FRAME_HEADER_BYTES
 
-__all__ = ["Batch", "Record", "SegmentReader", "Tail", "batches", "find", "scan"]
+__all__ = ["Batch", "Part", "Record", "SegmentReader", "Tail", "batches", "find", "parts_of", "read_parts", "scan"]
 
 
 class Tail:
@@ -203,6 +210,41 @@ def scan(directory: Path, *, from_seq: int = 1) -> Iterator[Record]:
     """
     for batch in batches(directory, from_seq=from_seq):
         yield from batch.records()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Binary records that follow each other without a JSON one between: sequences int64 [n], entries int64 [n, 32]."""
+
+    seqs: Any
+    entries: Any
+    epoch: int
+
+
+def read_parts(directory: Path) -> Iterator[Part | tuple[int, dict[str, Any]]]:
+    """Yield a whole log in order, as `parts_of` does; a part is valid until the next is asked for.
+
+    Errors
+        as `batches`
+    """
+    for batch in batches(directory):
+        yield from parts_of(batch, directory)
+
+
+def parts_of(batch: Batch, directory: Path) -> Iterator[Part | tuple[int, dict[str, Any]]]:
+    """Yield a batch in order: runs of binary records, and each JSON record as its sequence and its payload."""
+    seqs, entries = batch.binary()
+    done = 0
+    for index in np.flatnonzero(batch.flags).tolist():
+        seq = batch.first_seq + index
+        before = int(np.searchsorted(seqs, seq))
+        if before > done:
+            yield Part(seqs[done:before], entries[done:before], batch.epoch)
+        done = before
+        start = int(batch.offsets[index]) + FRAME_HEADER_BYTES
+        yield seq, document(directory, batch.chunk[start : start + int(batch.lengths[index])].tobytes())
+    if len(seqs) > done:
+        yield Part(seqs[done:], entries[done:], batch.epoch)
 
 
 def find(directory: Path, seq: int) -> Record | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.orders import CommandKind
 from controlplane.journal import record
 from controlplane.journal.reader import scan
 from controlplane.journal.record import RecordKind
@@ -111,6 +112,32 @@ def test_rule_book_that_was_in_force_recomputes_and_another_is_named(session: Pa
 
     assert (same.returncode, wrong.returncode) == (0, 1), same.stdout + same.stderr
     assert "live_orders_max is recorded as 250 and recomputed as 251" in wrong.stdout
+
+
+def test_session_under_other_limits_is_told_for_people_and_for_programs(session: Path, tmp_path: Path) -> None:
+    files = shipped_files()
+    tighter = files["limits/strategies.toml"].replace(b'order_quantity_max = "10"', b'order_quantity_max = "1"')
+    other = write_files(tmp_path / "other", files | {"limits/strategies.toml": tighter})
+    lots = [
+        record.entry_words(one.entry)[record.WORD_QUANTITY_LOTS]
+        for one in scan(session)
+        if not one.is_json and one.entry[0] == RecordKind.ORDER_DECIDED and one.entry[1] == CommandKind.NEW
+    ]
+
+    told = run("controlplane.cli", "whatif", str(session), "--limits", str(other))
+    as_json = run("controlplane.cli", "whatif", str(session), "--limits", str(other), "--json")
+    same = run("controlplane.cli", "whatif", str(session), "--limits", "policies", "--json")
+
+    assert (told.returncode, as_json.returncode, same.returncode) == (0, 0, 0), told.stderr + same.stderr
+    larger = sum(one > 1_000 for one in lots)
+    assert 0 < larger < len(lots)
+    found = json.loads(as_json.stdout)["logs"][0]
+    assert found["would_be_denied"]["by_code"] == {"ORDER_QUANTITY_ABOVE_LIMIT": larger}
+    assert found["would_be_denied"]["by_level"] == {"strategy": larger}
+    assert found["left_out"]["fills"] > 0
+    assert f"Allowed then, would be denied: {larger} of" in told.stdout
+    assert all(sentence in told.stdout for sentence in found["treatment"])
+    assert json.loads(same.stdout)["logs"][0]["would_be_denied"]["count"] == 0
 
 
 def test_folder_without_a_gates_log_is_refused_in_one_sentence(session: Path, tmp_path: Path) -> None:
