@@ -19,6 +19,7 @@ from controlplane import cli
 from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import InvalidRequest
 from controlplane.evidence_commands import register as register_evidence_commands
+from controlplane.policy_commands import register as register_policy_commands
 from controlplane.record_commands import register as register_record_commands
 from controlplane.runtime.settings import Durability, Settings, load_settings
 from controlplane.terminal import (
@@ -44,6 +45,7 @@ bench_application = typer.Typer(help="Measure on this machine.", no_args_is_help
 application.add_typer(bench_application, name="bench")
 register_record_commands(application)
 register_evidence_commands(application)
+register_policy_commands(application)
 
 
 def run() -> int:

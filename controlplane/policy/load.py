@@ -70,17 +70,19 @@ def parse_policies(files: Mapping[str, bytes]) -> Policies:
     Errors
         PolicyInvalid with the first few problems, a sentence a line
     """
-    problems = _unexpected(files)
-    contents: dict[str, dict[str, object]] = {}
-    for name in sorted(set(files) & set(FILES)):
-        content = _content(name, files[name])
-        if isinstance(content, str):
-            problems.append(content)
-        else:
-            contents[name] = content
+    return policies_of(contents_of(files))
+
+
+def contents_of(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
+    """Return the keys of every file.
+
+    Errors
+        PolicyInvalid with the first few problems, a sentence a line
+    """
+    contents, problems = _contents(files)
     if problems:
         raise refusal(problems)
-    return policies_of(contents)
+    return contents
 
 
 def policies_of(contents: Mapping[str, Mapping[str, object]]) -> Policies:
@@ -89,15 +91,40 @@ def policies_of(contents: Mapping[str, Mapping[str, object]]) -> Policies:
     Errors
         PolicyInvalid with the first few problems, a sentence a line
     """
+    found = _checked(contents)
+    if isinstance(found, Policies):
+        return found
+    raise refusal(found)
+
+
+def every_problem(files: Mapping[str, bytes]) -> list[str]:
+    """Return one sentence for everything that keeps these files from being a rule book; none when they are one."""
+    contents, problems = _contents(files)
+    if problems:
+        return problems
+    found = _checked(contents)
+    return [] if isinstance(found, Policies) else found
+
+
+def _contents(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, object]], list[str]]:
+    problems = _unexpected(files)
+    contents: dict[str, dict[str, object]] = {}
+    for name in sorted(set(files) & set(FILES)):
+        content = _content(name, files[name])
+        if isinstance(content, str):
+            problems.append(content)
+        else:
+            contents[name] = content
+    return contents, problems
+
+
+def _checked(contents: Mapping[str, Mapping[str, object]]) -> Policies | list[str]:
     try:
         book = RuleBook.model_validate({FILES[name]: content for name, content in contents.items()})
     except ValidationError as error:
-        raise refusal(shape_problems(contents, error)) from None
+        return shape_problems(contents, error)
     policies = _assemble(book, digest=_digest(contents))
-    problems = contradictions(policies)
-    if problems:
-        raise refusal(problems)
-    return policies
+    return contradictions(policies) or policies
 
 
 def _unexpected(names: Collection[str]) -> list[str]:

@@ -14,7 +14,8 @@ from tests.support.source import PACKAGES, Import, Source, calls_of, imports_of,
 
 # Lower lines know nothing of the lines above them; names on one line do not import each other.
 CONTROLPLANE_ORDER = (
-    ("cli", "commands", "record_commands", "evidence_commands", "terminal", "reference", "app", "demo", "demo_summary"),
+    ("cli", "commands", "record_commands", "evidence_commands", "policy_commands", "terminal", "reference", "app",
+     "demo", "demo_summary"),
     ("console",),
     ("supervision", "monitoring", "market_health", "reconciliation"),
     ("breakers",),
@@ -51,6 +52,8 @@ SAME_LINE_ALLOWED = (
     ("controlplane.record_commands", "controlplane.terminal"), ("controlplane.terminal", "controlplane.cli"),
     ("controlplane.commands", "controlplane.evidence_commands"),
     ("controlplane.evidence_commands", "controlplane.terminal"),
+    ("controlplane.commands", "controlplane.policy_commands"),
+    ("controlplane.policy_commands", "controlplane.terminal"),
     ("controlplane.demo", "controlplane.demo_summary"),
     # The pages of docs/reference/ are made from tables of every area, that of the routes among them.
     ("controlplane.commands", "controlplane.reference"), ("controlplane.reference", "controlplane.app"),
