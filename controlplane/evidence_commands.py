@@ -1,7 +1,9 @@
-"""Commands that make the record provable: sign and copy it, and be the witness of another machine's."""
+"""Commands that make the record provable and judge it: sign and copy it, witness another machine's, verify, prove."""
 
 import json
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +13,7 @@ import typer
 from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import DependencyError, InvalidRequest
 from controlplane.runtime.settings import Settings
-from controlplane.terminal import EXIT_NO, Json, State, dsn_of, say, settings_of, stop_on_signals
+from controlplane.terminal import EXIT_NO, EXIT_UNWELL, Json, State, dsn_of, say, settings_of, stop_on_signals
 
 if TYPE_CHECKING:
     # Imported where they run: a command that needs neither loads neither.
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
     from controlplane.journal.tree.keeper import TreeKeeper
     from controlplane.journal.tree.notes import VerifierKey
     from controlplane.journal.tree.status import TreeProgress
+    from controlplane.journal.verify import VerifyReport
+    from controlplane.verifier.judging import Verdict
 
 DATABASE_RETRY_SECONDS = 5.0
 
 
 def register(application: typer.Typer) -> None:
     """Give the program these commands."""
-    for command in (drain, witness):
+    for command in (drain, witness, verify, prove):
         application.command()(command)
 
 
@@ -83,6 +87,91 @@ def witness(
         server.run(stop)
     finally:
         watching.close()
+
+
+def verify(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="A journal, a log, a state directory or a .tlog-proof; this machine's when left out."),
+    ] = None,
+    public_key: Annotated[
+        list[str] | None, typer.Option(help="Key of the log or of a witness, or a file of keys; repeat.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="An older checkpoint that you kept.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop then, and say how far it came.", min=0)] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge the record without the database: checksums, chain, signed tree, witness, contents; name the first bad."""
+    from controlplane.journal.verify import verify_journal
+    from controlplane.verifier.journals import logs_in, old_of, read_keys
+    from controlplane.verifier.judging import judge, judge_proof
+    from controlplane.verifier.keys import NoKey
+    from controlplane.verifier.notes import NoteWrong
+
+    named = directory if directory is not None else settings_of(None).state_directory
+    deadline = None if seconds is None else time.monotonic() + seconds
+    try:
+        keys = read_keys(public_key or [])
+        if named.is_file():
+            problem = judge_proof(named.read_bytes(), keys=keys)
+            say(json.dumps({"is_sound": not problem, "problem": problem}) if as_json else problem or "Proved.")
+            raise typer.Exit(EXIT_NO if problem else 0)
+        logs = logs_in(named)
+        olds = old_of(logs, None if checkpoint is None else checkpoint.read_bytes())
+    except (NoKey, NoteWrong) as error:
+        raise InvalidRequest(str(error)) from None
+    if not logs:
+        raise InvalidRequest(f"Expected a journal in {named}, found no segment; name the directory of a log.")
+    found = []
+    for log, old in zip(logs, olds, strict=True):
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        proof = judge(log, keys=keys, old=old, seconds_max=left)
+        # A log whose segments are gone has a proof to fail and no contents to report.
+        reports = verify_journal(log, is_time_over=is_over(deadline)) if has_segments(log) else ()
+        found.append((proof, reports))
+    raise typer.Exit(say_verdicts(found, as_json=as_json))
+
+
+def prove(
+    place: Annotated[str, typer.Argument(help="The record, written gate-0.512: its log and its sequence.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; <place>.tlog-proof when left out.")] = None,
+    state: State = None,
+) -> None:
+    """Write a file that proves one record by itself, for whoever has the public keys and nothing else."""
+    from controlplane.journal.service import parse_place
+    from controlplane.journal.tree.entry_proof import PROOF_SUFFIX, entry_proof
+
+    wanted = parse_place(place)
+    target = out or Path(place + PROOF_SUFFIX)
+    target.write_bytes(entry_proof(settings_of(state).journal_directory / wanted.log, wanted.seq))
+    say(f"{target}: judge it with `controlplane verify {target} --public-key ...`.")
+
+
+def say_verdicts(found: "list[tuple[Verdict, tuple[VerifyReport, ...]]]", *, as_json: bool) -> int:
+    """Say what was found about each log; the exit status."""
+    is_sound = all(proof.is_sound and all(report.is_sound for report in reports) for proof, reports in found)
+    is_complete = all(proof.is_complete and all(report.is_complete for report in reports) for proof, reports in found)
+    if as_json:
+        logs = [
+            {**(reports[0].document() if reports else {"log": proof.log}), "proof": proof.document()}
+            for proof, reports in found
+        ]
+        say(json.dumps({"is_sound": is_sound, "is_complete": is_complete, "logs": logs}, sort_keys=True))
+    else:
+        for proof, reports in found:
+            for line in (*(line for report in reports for line in report.lines()), *proof.lines()):
+                say(line)
+    return EXIT_NO if not is_sound else 0 if is_complete else EXIT_UNWELL
+
+
+def is_over(deadline: float | None) -> Callable[[], bool] | None:
+    """What says whether a moment of the machine's clock has passed."""
+    return None if deadline is None else lambda: time.monotonic() > deadline
+
+
+def has_segments(log: Path) -> bool:
+    """Whether a log's directory holds anything to report on."""
+    return next(log.glob("*.seg"), None) is not None
 
 
 def keeper_of(settings: Settings) -> "TreeKeeper":

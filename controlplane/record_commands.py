@@ -20,23 +20,8 @@ Record = Annotated[
 
 def register(application: typer.Typer) -> None:
     """Give the program these commands."""
-    for command in (verify, replay, whatif):
+    for command in (replay, whatif):
         application.command()(command)
-
-
-def verify(directory: Record = None, as_json: Json = False) -> None:
-    """Judge the record without the database: every checksum, every sequence, every link of the chain."""
-    from controlplane.journal.verify import verify_journal
-
-    reports = verify_journal(journal_of(directory))
-    is_sound = all(report.is_sound for report in reports)
-    if as_json:
-        say(json.dumps({"is_sound": is_sound, "logs": [report.document() for report in reports]}, sort_keys=True))
-    else:
-        for report in reports:
-            for line in report.lines():
-                say(line)
-    raise typer.Exit(0 if is_sound else EXIT_NO)
 
 
 def replay(

@@ -6,6 +6,7 @@ told about, and the next opening puts it aside.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class VerifyReport:
         codes      gate denials by the first code
         problem    the first fault as one sentence, empty when sound
         segment, offset, seq  where it is; -1 when sound
+        is_complete  whether all of it was looked at before the time was over
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class VerifyReport:
     segment: int
     offset: int
     seq: int
+    is_complete: bool = True
 
     def document(self) -> dict[str, JsonValue]:
         """The report as JSON values."""
@@ -87,11 +90,14 @@ class VerifyReport:
             "segment": self.segment,
             "offset": self.offset,
             "seq": self.seq,
+            "is_complete": self.is_complete,
         }
 
     def lines(self) -> list[str]:
         """The report for a terminal, one sentence a line."""
         judgement = "sound" if self.is_sound else "NOT SOUND"
+        if self.is_sound and not self.is_complete:
+            judgement = "NOT FINISHED, sound so far"
         size = f"{self.records} records, {self.segments} segments, {self.epochs} epochs"
         lines = [f"{self.log}: {judgement}, {size}, chain {self.chain[:16]}"]
         if self.torn_bytes:
@@ -104,8 +110,11 @@ class VerifyReport:
         return lines
 
 
-def verify_journal(directory: Path) -> tuple[VerifyReport, ...]:
+def verify_journal(directory: Path, *, is_time_over: Callable[[], bool] | None = None) -> tuple[VerifyReport, ...]:
     """Return one report for each log in a journal directory, or for the one log whose directory this is.
+
+    Arguments
+        is_time_over  asked again and again; what isn't looked at when it says yes is not judged
 
     Errors
         InvalidRequest      there is no log
@@ -114,23 +123,27 @@ def verify_journal(directory: Path) -> tuple[VerifyReport, ...]:
     logs = (directory,) if list_segments(directory) else list_logs(directory)
     if not logs:
         raise InvalidRequest(f"Expected a journal in {directory}, found no segment; name the directory of a log.")
-    return tuple(verify(log) for log in logs)
+    return tuple(verify(log, is_time_over=is_time_over) for log in logs)
 
 
-def verify(directory: Path) -> VerifyReport:
+def verify(directory: Path, *, is_time_over: Callable[[], bool] | None = None) -> VerifyReport:
     """Return what the files of one log say; reads all of it with memory for one chunk.
+
+    Arguments
+        is_time_over  as for `verify_journal`
 
     Errors
         JournalUnavailable when a file can't be read
     """
-    contents = _Contents(directory)
+    contents = _Contents(directory, is_time_over or (lambda: False))
     # Read first: a copy that is made while we walk is not ahead of what we then find.
     copied_seq, problem = _copied(directory)
     state = walk(directory, visit=contents.visit)
-    fault = state.fault
+    is_complete = state.fault is not OUT_OF_TIME
+    fault = state.fault if is_complete else None
     if fault is not None:
         problem = fault.sentence(directory)
-    elif state.last_seq < copied_seq:
+    elif is_complete and state.last_seq < copied_seq:
         problem = str(shortened(directory, last_seq=state.last_seq, copied_seq=copied_seq))
         fault = Fault(max(state.segments - 1, 0), state.end_offset, state.last_seq + 1, "the log ends here")
     remainder = state.remainder
@@ -151,6 +164,7 @@ def verify(directory: Path) -> VerifyReport:
         segment=fault.segment if fault is not None else -1,
         offset=fault.offset if fault is not None else -1,
         seq=fault.seq if fault is not None else -1,
+        is_complete=is_complete,
     )
 
 
@@ -161,16 +175,23 @@ def _copied(directory: Path) -> tuple[int, str]:
         return 0, str(error)
 
 
+# Ends a walk without accusing anything.
+OUT_OF_TIME = Fault(-1, -1, -1, "the time is over")
+
+
 class _Contents:
     """Checks what stands in the records and counts it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, is_time_over: Callable[[], bool]) -> None:
         self.directory = directory
+        self._is_time_over = is_time_over
         self._heads: Counter[int] = Counter()
         self._json_kinds: Counter[str] = Counter()
 
     def visit(self, batch: Batch) -> Fault | None:
-        """Count a batch; the first record in it that can't be ends the walk."""
+        """Count a batch; the first record in it that can't be ends the walk, and so does the end of the time."""
+        if self._is_time_over():
+            return OUT_OF_TIME
         seqs, words = batch.binary()
         if seqs.size:
             fault = self._binary_fault(batch, seqs, words[:, WORD_HEAD])

@@ -18,7 +18,7 @@ from controlplane.journal.tree.status import read_status
 from controlplane.journal.tree.tiles import TileReader
 from controlplane.runtime import metrics
 from tests.support.journal import LOG, decided, open_writer
-from tests.support.programs import Machine, machine
+from tests.support.programs import Machine, machine, one_sentence
 from tests.support.transparency import slow_root
 
 NO_DATABASE = {"CONTROLPLANE_DSN": "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"}
@@ -149,3 +149,37 @@ def test_half_a_witness_is_refused_in_one_sentence(place: Machine) -> None:
 
     assert done.returncode == 1
     assert "CONTROLPLANE_WITNESS_KEY together" in done.stderr
+
+
+def test_record_is_judged_by_command_with_key_past_time_and_proof(place: Machine, tmp_path: Path) -> None:
+    with open_writer(place.gate_journal) as writer:
+        for number in range(300):
+            writer.append_binary(decided(number))
+    place.run("drain", "--once")
+    key = read_status(place.state_directory)[1][0].key
+    kept = tmp_path / "kept"
+    kept.write_bytes((place.gate_journal / "tree" / "checkpoint").read_bytes())
+    proof = tmp_path / "x.tlog-proof"
+    asked = ("--public-key", key, "--checkpoint", str(kept))
+
+    sound, document = place.run("verify", *asked), place.run("verify", *asked, "--json")
+    late = place.run("verify", "--seconds", "0")
+    proved = place.run("prove", "gate-0.17", "--out", str(proof))
+    judged = place.run("verify", str(proof), "--public-key", key)
+    unproved, nowhere = place.run("prove", "gate-0.999"), place.run("verify", "--public-key", "x")
+    rewritten = place.gate_journal / "tree" / "tile" / "entries" / "000"
+    rewritten.write_bytes(rewritten.read_bytes().replace(decided(7), decided(8)))
+    damaged = place.run("verify", *asked)
+
+    assert (sound.returncode, document.returncode) == (0, 0), sound.stdout
+    assert "proved, 302 records, signed up to 302" in sound.stdout
+    assert "extends the checkpoint of 302 records" in sound.stdout
+    (found,) = json.loads(document.stdout)["logs"]
+    assert (found["records"], found["outcomes"], found["proof"]["signed_size"]) == (302, {"ALLOWED": 300}, 302)
+    assert late.returncode == 3
+    assert "NOT FINISHED" in late.stdout
+    assert (proved.returncode, judged.returncode, judged.stdout) == (0, 0, "Proved.\n")
+    assert [done.returncode for done in (unproved, nowhere)] == [1, 1]
+    assert all(one_sentence(done.stderr) for done in (unproved, nowhere))
+    assert damaged.returncode == 1
+    assert "record 9: expected the entries of the log in this bundle" in damaged.stdout

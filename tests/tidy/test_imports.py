@@ -28,7 +28,7 @@ CONTROLPLANE_ORDER = (
     ("gate",),
     ("journal",),
     ("runtime",),
-    ("domain",),
+    ("domain", "verifier"),
 )
 EXECUTOR_ORDER = (
     ("cli",),
@@ -91,6 +91,11 @@ GATE_JOURNAL_LAYOUTS = ("controlplane.journal.record",)
 GATE_JOURNAL_SHELLS = ("gate", "process", "embedded", "recovery", "replay")
 GATE_RUNTIME_SHELLS = ("gate", "process", "embedded", "bench")
 
+# The judge of logs shares no line with what it judges, in either direction (docs/adr/0019).
+VERIFIER = "controlplane.verifier"
+VERIFIER_LIBRARIES = ("crc32c", "cryptography", "numpy")
+VERIFIER_CALLERS = ("controlplane.evidence_commands",)
+
 # One library, few importers. A library that is not listed may be imported anywhere outside pure files' limits below.
 LIBRARY_IMPORTERS = {
     "alembic": ("controlplane/runtime/database.py",),
@@ -143,6 +148,7 @@ SHELLS = (
     "controlplane/journal/tree/keeper.py", "controlplane/journal/tree/keys.py", "controlplane/journal/tree/signer.py",
     "controlplane/journal/tree/status.py", "controlplane/journal/tree/tiles.py",
     "controlplane/journal/drain.py", "controlplane/journal/witness.py", "controlplane/journal/export.py",
+    "controlplane/journal/tree/entry_proof.py", "controlplane/verifier/*",
     "controlplane/policy/load.py",
     "controlplane/identity/guard.py", "controlplane/identity/oidc.py", "controlplane/identity/passwords.py",
     "controlplane/identity/first_accounts.py",  # the file with the first passwords
@@ -176,6 +182,7 @@ def violations(sources: list[Source]) -> Iterator[str]:
                 *direction_faults(source, found),
                 *gate_faults(source, found),
                 *contract_faults(source, found),
+                *verifier_faults(source, found),
                 *library_faults(source, found),
             ):
                 yield f"{source.path}:{found.line} imports {found.module}: {reason}"
@@ -235,6 +242,18 @@ def contract_faults(source: Source, found: Import) -> Iterator[str]:
             if fnmatchcase(found.module, pattern) and any(fnmatchcase(importer, one) for one in importers):
                 return
         yield "not in what the executor may import of the control plane"
+
+
+def verifier_faults(source: Source, found: Import) -> Iterator[str]:
+    """Breaches of the independence of the judge of logs."""
+    package, area, _ = place(source.module)
+    is_inside = f"{package}.{area}" == VERIFIER
+    is_named = found.module == VERIFIER or found.module.startswith(f"{VERIFIER}.")
+    library = found.module.split(".")[0]
+    if is_inside and not is_named and library not in (*sys.stdlib_module_names, *VERIFIER_LIBRARIES):
+        yield "the judge of logs is written from the public descriptions alone"
+    if is_named and not is_inside and source.module not in VERIFIER_CALLERS:
+        yield "what writes the record doesn't borrow from its judge"
 
 
 def library_faults(source: Source, found: Import) -> Iterator[str]:
@@ -312,6 +331,10 @@ def test_stdlib_names_in_the_tables_exist() -> None:
         ("controlplane/gate/kernel/machine.py", "from controlplane.runtime.logs import get_logger", "only the gate's"),
         ("controlplane/gate/kernel/checks.py", "def f():\n    import socket", "a pure file touches no"),
         ("controlplane/journal/x.py", "import executor.orders.child", "never imports the executor"),
+        ("controlplane/verifier/x.py", "from controlplane.journal.record import MAGIC", "public descriptions alone"),
+        ("controlplane/verifier/x.py", "from controlplane.domain import errors", "public descriptions alone"),
+        ("controlplane/verifier/x.py", "import numba", "public descriptions alone"),
+        ("controlplane/journal/x.py", "from controlplane.verifier.merkle import leaf", "borrow from its judge"),
         ("controlplane/invented/x.py", "from controlplane.domain import ids", "invented has no line"),
         ("executor/engine/loop.py", "from controlplane.gate.gate import Gate", "not in what the executor may"),
         ("executor/engine/loop.py", "from controlplane.gate.embedded import G", "not in what the executor may"),

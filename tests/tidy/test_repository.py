@@ -20,7 +20,7 @@ from controlplane.runtime.settings import PREFIX, Settings
 from tests.support.source import PACKAGES, Source, imports_of, read_sources, tracked_files
 
 # Modules that nothing of ours imports because a program, a framework or a test starts with them.
-STARTED_FROM_OUTSIDE = ("controlplane.cli", "executor.cli", "controlplane.app")
+STARTED_FROM_OUTSIDE = ("controlplane.cli", "executor.cli", "controlplane.app", "controlplane.verifier.__main__")
 
 # Declared for what they bring rather than for a module of theirs.
 USED_WITHOUT_IMPORT = (

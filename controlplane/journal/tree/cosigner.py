@@ -135,8 +135,7 @@ class Cosigner:
             return answer.status, answer.read(ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
             raise ChannelUnavailable(
-                f"Expected the witness at {self._host}:{self._port} to answer, found: {error!r}; "
-                "see that it runs."
+                f"Expected the witness at {self._host}:{self._port} to answer, found: {error!r}; see that it runs."
             ) from None
         finally:
             connection.close()

@@ -23,6 +23,7 @@ from controlplane.journal.tree.tiles import (
     CHECKPOINT_NAME,
     COSIGNED_NAME,
     ENTRIES,
+    PUBLIC_KEY_NAME,
     TILE_WIDTH,
     TREE_DIRECTORY,
     TileReader,
@@ -197,6 +198,9 @@ class LogTree:
                 )
             proof = consistency_proof(signed.size, edge.size, node_at)
         note = self._signer.sign(self.log, size=edge.size, root=root, proof=proof)
+        if before.size == 0:
+            key = self._signer.verifier_key(self.log).text
+            replace_file(self.directory / PUBLIC_KEY_NAME, f"{key}\n".encode(), disk=self._disk)
         with self._turn:
             replace_file(self.directory / CHECKPOINT_NAME, note.content, disk=self._disk)
         edge.settle()

@@ -24,6 +24,8 @@ TREE_DIRECTORY = "tree"
 CHECKPOINT_NAME = "checkpoint"
 # The last checkpoint that a witness signed too; the newest one may still be waiting for that.
 COSIGNED_NAME = "checkpoint.cosigned"
+# For whoever wants to look before being given the key by somebody else; it proves nothing by itself.
+PUBLIC_KEY_NAME = "public-key"
 TILE_WIDTH = 256
 TILE_LEVELS = 8
 ENTRIES = "entries"
