@@ -91,7 +91,7 @@ GATE_JOURNAL_LAYOUTS = ("controlplane.journal.record",)
 GATE_JOURNAL_SHELLS = ("gate", "process", "embedded", "recovery", "replay")
 GATE_RUNTIME_SHELLS = ("gate", "process", "embedded", "bench")
 
-# The judge of logs shares no line with what it judges, in either direction (docs/adr/0019).
+# The judge of logs shares no line with what it judges, in either direction (docs/adr/0020).
 VERIFIER = "controlplane.verifier"
 VERIFIER_LIBRARIES = ("crc32c", "cryptography", "numpy")
 VERIFIER_CALLERS = ("controlplane.evidence_commands",)
