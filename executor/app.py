@@ -262,7 +262,7 @@ def operator_word(fields: Mapping[str, object]) -> OperatorSpoke:
 
 def _fresh_state(rules: IntakeRules, routes: Iterable[Route]) -> EngineState:
     """Return an empty state with a market for every instrument that the venues list."""
-    state = EngineState(instruments=dict(rules.instruments), program=PROGRAM)
+    state = EngineState(instruments=dict(rules.instruments), volume_curves=dict(rules.volume_curves), program=PROGRAM)
     for route in routes:
         if route.instrument not in state.markets:
             guard = FeedGuard(route.venue, route.instrument)

@@ -30,10 +30,25 @@ def sessions(
     zone = ZoneInfo(calendar.time_zone)
     today = (_EPOCH + dt.timedelta(microseconds=as_of_ns // 1_000)).astimezone(zone).date()
     days = (today + dt.timedelta(days=offset) for offset in range(-days_back, days_ahead + 1))
+    return tuple((open_ns, close_ns) for day in days for _, open_ns, close_ns in _sessions_of(calendar, day, zone))
+
+
+def covered_sessions(calendar: WeeklyCalendar) -> tuple[tuple[int, int, int], ...]:
+    """Return (place among the sessions of its day, open, close) for every session of the covered years, in order.
+
+    Moments and rounding are those of `sessions`; a day that closes early keeps the places of the sessions it has.
+    """
+    zone = ZoneInfo(calendar.time_zone)
+    days = (
+        dt.date.fromordinal(number)
+        for year in sorted(set(calendar.covered_years))
+        for number in range(dt.date(year, 1, 1).toordinal(), dt.date(year, 12, 31).toordinal() + 1)
+    )
     return tuple(session for day in days for session in _sessions_of(calendar, day, zone))
 
 
-def _sessions_of(calendar: WeeklyCalendar, day: dt.date, zone: ZoneInfo) -> Iterator[tuple[int, int]]:
+def _sessions_of(calendar: WeeklyCalendar, day: dt.date, zone: ZoneInfo) -> Iterator[tuple[int, int, int]]:
+    """Yield (place, open, close) of each session that a day really has."""
     is_trading_day = (
         day.year in calendar.covered_years
         and _WEEKDAYS[day.weekday()] in calendar.weekdays
@@ -42,11 +57,11 @@ def _sessions_of(calendar: WeeklyCalendar, day: dt.date, zone: ZoneInfo) -> Iter
     if not is_trading_day:
         return
     end_of_day = next((early.close for early in calendar.early_closes if early.date == day), "24:00")
-    for hours in calendar.sessions:
+    for place, hours in enumerate(calendar.sessions):
         open_ns = max(_readings_ns(day, hours.open, zone))
         close_ns = min(_readings_ns(day, min(hours.close, end_of_day), zone))
         if open_ns < close_ns:
-            yield open_ns, close_ns
+            yield place, open_ns, close_ns
 
 
 def _readings_ns(day: dt.date, time_of_day: str, zone: ZoneInfo) -> tuple[int, int]:

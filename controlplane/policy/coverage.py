@@ -11,7 +11,7 @@ from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.instruments import Contract
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP, to_units
 from controlplane.domain.scopes import Route
-from controlplane.policy.market import FixedRate, Payoff
+from controlplane.policy.market import MINUTES_OF_A_DAY, NO_CURVE, AlwaysCalendar, FixedRate, Payoff
 from controlplane.policy.problems import dotted
 from controlplane.policy.schema import CounterpartyLine, InstrumentLine, Policies
 
@@ -19,6 +19,7 @@ FIRM_FILE = "limits/firm.toml"
 DESKS_FILE = "limits/desks.toml"
 STRATEGIES_FILE = "limits/strategies.toml"
 COLLARS_FILE = "limits/collars.toml"
+CURVES_FILE = "volume_curves.toml"
 
 Lines = Mapping[str, InstrumentLine] | Mapping[str, CounterpartyLine]
 
@@ -97,9 +98,15 @@ def _market_references(policies: Policies) -> Iterator[_Reference]:
         yield _Reference(file, f"{key}.currency", instrument.currency, policies.currencies, "currencies.toml")
         settlement = instrument.settlement_currency
         yield _Reference(file, f"{key}.settlement_currency", settlement, policies.currencies, "currencies.toml")
+        if instrument.volume_curve != NO_CURVE:
+            curve = instrument.volume_curve
+            yield _Reference(file, f"{key}.volume_curve", curve, policies.volume_curves, CURVES_FILE)
         if instrument.option is not None:
             underlying = instrument.option.underlying_instrument
             yield _Reference(file, f"{key}.option.underlying_instrument", underlying, policies.instruments, file)
+    for name, chosen in policies.volume_curves.items():
+        key = dotted(("volume_curves", name, "calendar"))
+        yield _Reference(CURVES_FILE, key, chosen.calendar, policies.calendars, "calendars.toml")
     for name, venue in policies.venues.items():
         key = dotted(("venues", name))
         for listed in venue.instruments:
@@ -275,6 +282,40 @@ def _option_terms(policies: Policies) -> Iterator[str]:
                 )
 
 
+def _volume_curves(policies: Policies) -> Iterator[str]:
+    """Yield a sentence for each curve that doesn't cover its sessions, and for each used under another calendar."""
+    for name, curve in policies.volume_curves.items():
+        key = dotted(("volume_curves", name))
+        lengths = _session_minutes(policies, curve.calendar)
+        if any(minutes % curve.bin_minutes for minutes in lengths):
+            yield (
+                f"{CURVES_FILE}: {key}.bin_minutes must divide every session of {curve.calendar} into whole bins, "
+                f"found {curve.bin_minutes} for sessions of {', '.join(map(str, lengths))} minutes; choose another."
+            )
+        elif len(curve.weights) * curve.bin_minutes != sum(lengths):
+            yield (
+                f"{CURVES_FILE}: {key}.weights must cover the {sum(lengths)} minutes of a day of {curve.calendar} with "
+                f"{sum(lengths) // curve.bin_minutes} bins of {curve.bin_minutes} minutes, found {len(curve.weights)}; "
+                "write one weight a bin."
+            )
+    for name, instrument in policies.instruments.items():
+        chosen = policies.volume_curves.get(instrument.volume_curve)
+        if chosen is not None and chosen.calendar != instrument.calendar:
+            yield (
+                f"instruments.toml: {dotted(('instruments', name))}.volume_curve must be a curve of the calendar "
+                f"{instrument.calendar}, found {instrument.volume_curve} of {chosen.calendar}; name another or "
+                f'"{NO_CURVE}".'
+            )
+
+
+def _session_minutes(policies: Policies, calendar_name: str) -> list[int]:
+    """Return the length of each session of a whole day in minutes of local time."""
+    calendar = policies.calendars[calendar_name]
+    if isinstance(calendar, AlwaysCalendar):
+        return [MINUTES_OF_A_DAY]
+    return [hours.minutes for hours in calendar.sessions]
+
+
 def _reporting_currency(policies: Policies) -> Iterator[str]:
     rate = policies.currencies[policies.reporting_currency]
     if not isinstance(rate, FixedRate) or rate.rate != 1:
@@ -322,6 +363,7 @@ _CHECKS: tuple[Callable[[Policies], Iterator[str]], ...] = (
     _strategy_markets,
     _unused_sets,
     _option_terms,
+    _volume_curves,
     _reporting_currency,
     _permit_life,
     _countable,

@@ -173,6 +173,7 @@ def _assemble(book: RuleBook, *, digest: str) -> Policies:
         venues=book.venues.venues,
         counterparties=book.venues.counterparties,
         calendars=book.calendars.calendars,
+        volume_curves=book.volume_curves.volume_curves,
         watch=book.watch,
         models=book.governance.models,
         firm=book.firm,

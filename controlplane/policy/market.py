@@ -1,4 +1,4 @@
-"""The shape of the files that say what can be traded, in which money, where and when.
+"""The shape of the files that say what can be traded, in which money, where and when, and how much trades when.
 
 Every key is required unless its table says otherwise.
 """
@@ -58,7 +58,10 @@ class OptionPolicy(Table):
 
 
 class InstrumentPolicy(Table):
-    """One tradable instrument as its venue defines it. Optional: `tick_bands`; `expiry`, `option` as contracts ask."""
+    """One tradable instrument as its venue defines it. Optional: `tick_bands`; `expiry`, `option` as contracts ask.
+
+    `volume_curve` names the curve of its expected volume, or is NO_CURVE where nobody has measured one.
+    """
 
     underlying: Name
     contract: Annotated[Contract, Field(strict=False)]
@@ -74,6 +77,7 @@ class InstrumentPolicy(Table):
     quantity_max: Positive
     quantity_step: Positive
     calendar: Name
+    volume_curve: Name
     tick_bands: tuple[TickBand, ...] = Field(default=(), strict=False, max_length=TICK_BANDS_MAX)
     expiry: AwareDatetime | None = None
     option: OptionPolicy | None = None
@@ -205,6 +209,12 @@ class SessionHours(Table):
             raise ValueError("a session that closes after it opens; write one that runs over midnight as two")
         return self
 
+    @property
+    def minutes(self) -> int:
+        """Length in minutes of local time."""
+        opened, closed = (60 * int(text[:2]) + int(text[3:]) for text in (self.open, self.close))
+        return closed - opened
+
 
 class EarlyClose(Table):
     """A day on which everything ends at this local time."""
@@ -244,3 +254,41 @@ class WeeklyCalendar(Table):
 
 class CalendarsFile(Table):
     calendars: dict[Name, Annotated[AlwaysCalendar | WeeklyCalendar, Field(discriminator="kind")]] = Field(min_length=1)
+
+
+# --- volume_curves.toml
+
+
+NO_CURVE = "none"
+MINUTES_OF_A_DAY = 1_440
+
+
+class VolumeCurvePolicy(Table):
+    """How a session's volume is usually spread: one weight for each bin from the opening on, in any common unit.
+
+    A calendar with several sessions a day has the bins of one after those of the other; one that is always open has
+    the bins of a day from midnight UTC.
+    """
+
+    description: Sentence
+    calendar: Name
+    bin_minutes: Annotated[int, Field(ge=1, le=MINUTES_OF_A_DAY)]
+    weights: tuple[Annotated[int, Field(ge=0, le=10**9)], ...] = Field(
+        strict=False, min_length=1, max_length=MINUTES_OF_A_DAY
+    )
+
+    @model_validator(mode="after")
+    def _with_volume(self) -> "VolumeCurvePolicy":
+        if not any(self.weights):
+            raise ValueError("a curve with at least one weight above zero")
+        return self
+
+
+class VolumeCurvesFile(Table):
+    volume_curves: dict[Name, VolumeCurvePolicy]
+
+    @model_validator(mode="after")
+    def _no_curve_has_no_numbers(self) -> "VolumeCurvesFile":
+        if NO_CURVE in self.volume_curves:
+            raise ValueError(f'without the name "{NO_CURVE}", which stands for no curve; rename it')
+        return self

@@ -40,6 +40,8 @@ from controlplane.policy.market import (
     ObservedRate,
     VenuePolicy,
     VenuesFile,
+    VolumeCurvePolicy,
+    VolumeCurvesFile,
     WeeklyCalendar,
 )
 
@@ -237,6 +239,7 @@ class RuleBook(Table):
     currencies: CurrenciesFile
     venues: VenuesFile
     calendars: CalendarsFile
+    volume_curves: VolumeCurvesFile
     watch: WatchFile
     governance: GovernanceFile
     firm: FirmFile
@@ -250,6 +253,7 @@ FILES: Mapping[str, str] = {
     "currencies.toml": "currencies",
     "venues.toml": "venues",
     "calendars.toml": "calendars",
+    "volume_curves.toml": "volume_curves",
     "watch.toml": "watch",
     "governance.toml": "governance",
     "limits/firm.toml": "firm",
@@ -269,6 +273,7 @@ class Policies:
     venues: Mapping[str, VenuePolicy]
     counterparties: Mapping[str, CounterpartyPolicy]
     calendars: Mapping[str, AlwaysCalendar | WeeklyCalendar]
+    volume_curves: Mapping[str, VolumeCurvePolicy]
     watch: WatchFile
     models: Mapping[str, ModelPolicy]
     firm: FirmFile

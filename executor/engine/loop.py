@@ -216,6 +216,7 @@ def _on_arrival(state: EngineState, event: ParentArrived, actions: list[Action])
         bid_ticks=bid_ticks,
         ask_ticks=ask_ticks,
         schedule=schedule_of(work),
+        expected_volumes=work.strategy.expected_volumes if isinstance(work.strategy, ScheduledStrategy) else (),
         now_ns=state.now_ns,
     )
     actions.append(WriteRecord(record))
@@ -232,9 +233,19 @@ def schedule_of(work: ParentWork) -> tuple[tuple[int, int], ...]:
     )
 
 
-def parent_work(state: EngineState, event: ParentArrived, *, now_ns: int, bid_ticks: int, ask_ticks: int) -> ParentWork:
+def parent_work(
+    state: EngineState,
+    event: ParentArrived,
+    *,
+    now_ns: int,
+    bid_ticks: int,
+    ask_ticks: int,
+    expected_volumes: tuple[int, ...] = (),
+) -> ParentWork:
     """Return a parent with the strategy that will work it.
 
+    Arguments
+        expected_volumes   of its slices, as recorded when it was accepted; empty for a new one
     Errors
         InvalidRequest when the strategy can't work such a quantity, horizon or parameter
     """
@@ -242,7 +253,12 @@ def parent_work(state: EngineState, event: ParentArrived, *, now_ns: int, bid_ti
     instrument = state.instruments[instruction.route.instrument]
     end_ns = now_ns + instruction.horizon_ns
     assignment = Assignment(
-        quantity_lots=instruction.quantity_lots, lot_step=instrument.lot_step, start_ns=now_ns, end_ns=end_ns
+        quantity_lots=instruction.quantity_lots,
+        lot_step=instrument.lot_step,
+        start_ns=now_ns,
+        end_ns=end_ns,
+        volume_curve=state.volume_curves.get(instrument.name),
+        expected_volumes=expected_volumes,
     )
     return ParentWork(
         parent=accept_parent(

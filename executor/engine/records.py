@@ -27,6 +27,7 @@ def parent_accepted(
     bid_ticks: int,
     ask_ticks: int,
     schedule: tuple[tuple[int, int], ...],
+    expected_volumes: tuple[int, ...],
     now_ns: int,
 ) -> Record:
     """Return the record of a parent order that is ours from now on.
@@ -34,6 +35,7 @@ def parent_accepted(
     Arguments
         bid_ticks, ask_ticks  the arrival quote, 0 when no book was trusted
         schedule              (moment, lots to be done by then), empty for a strategy that follows none
+        expected_volumes      market volume by slice that the schedule follows, empty for one that follows none
     """
     route = instruction.route
     return {
@@ -58,6 +60,7 @@ def parent_accepted(
         "participation_bps_max": instruction.participation_bps_max,
         "decision_ticks": instruction.decision_ticks,
         "schedule": [[str(moment_ns), lots] for moment_ns, lots in schedule],
+        "expected_volumes": [str(volume) for volume in expected_volumes],
         "arrival_bid_ticks": bid_ticks,
         "arrival_ask_ticks": ask_ticks,
     }

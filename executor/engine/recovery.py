@@ -28,6 +28,9 @@ Record = Mapping[str, object]
 RETOLD_MAX = 10_000
 """Reports told to the gate again at most, newest first; far fewer than the executions a gate remembers."""
 
+EARLIER_VOLUMES = (1,) * 20
+"""What vwap followed without a profile up to version 0.1.0, whose records don't state it."""
+
 ACT_OF = {
     Operation.PAUSE: ParentAct.PAUSE,
     Operation.RESUME: ParentAct.RESUME,
@@ -120,6 +123,7 @@ def _accept(state: EngineState, record: Record, gate: GatePort) -> None:
         now_ns=start_ns,
         bid_ticks=_whole(record, "arrival_bid_ticks"),
         ask_ticks=_whole(record, "arrival_ask_ticks"),
+        expected_volumes=_expected_volumes(record),
     )
     state.add_parent(work)
     state.mint.last = max(state.mint.last, parent_id)
@@ -263,6 +267,15 @@ def instruction_from(record: Record) -> ParentInstruction:
         decision_ticks=_whole(record, "decision_ticks"),
         entered_by=str(record["entered_by"]),
     )
+
+
+def _expected_volumes(record: Record) -> tuple[int, ...]:
+    """Return the market volumes by slice that a recorded parent follows.
+
+    A parent from before they were recorded followed even slices, unless it came with a profile, which goes before.
+    """
+    volumes = record.get("expected_volumes", EARLIER_VOLUMES)
+    return tuple(int(str(volume)) for volume in volumes) if isinstance(volumes, list | tuple) else ()
 
 
 def _report_from(record: Record, state: EngineState) -> VenueReport | None:

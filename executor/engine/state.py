@@ -25,6 +25,7 @@ from executor.marketdata.quarantine import FeedGuard
 from executor.orders.child import Child
 from executor.orders.parent import Parent
 from executor.strategies.base import Setback, Strategy
+from executor.strategies.volume_curve import VolumeCurve
 
 NEVER_NS = 1 << 62
 NO_QUOTE = Quote("", "", 0, 0, -1, 0, 0, 0, 0)
@@ -221,6 +222,7 @@ class EngineState:
     """The whole of it. `due_ns` is the earliest moment at which something here needs a look."""
 
     instruments: Mapping[str, Instrument]
+    volume_curves: Mapping[str, VolumeCurve] = field(default_factory=dict)
     program: int = 1
     rules: EngineRules = field(default_factory=EngineRules)
     clock: ManualClock = field(default_factory=lambda: ManualClock(0))

@@ -7,7 +7,7 @@ came in. It looks at shape, units and ranges only; whether the order may trade i
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,8 +18,8 @@ from controlplane.domain.orders import Side
 from controlplane.domain.quantities import parse_decimal
 from controlplane.domain.scopes import Route
 from executor.engine.events import ParentInstruction, strategy_name
-from executor.strategies.parameters import read_parameters
-from executor.strategies.table import STRATEGIES
+from executor.strategies.table import STRATEGIES, check_order
+from executor.strategies.volume_curve import VolumeCurve
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -60,11 +60,13 @@ class IntakeRules:
         instruments   every instrument of the limits in force, by name
         routes        the routes the limits allow
         minutes       horizon of an order that states none
+        volume_curves the expected volume of instruments, by name; those without one are left out
     """
 
     instruments: Mapping[str, Instrument]
     routes: tuple[Route, ...]
     minutes: Decimal = Decimal(10)
+    volume_curves: Mapping[str, VolumeCurve] = field(default_factory=dict)
 
 
 def parse_body(body: bytes) -> dict[str, object]:
@@ -122,7 +124,7 @@ def accept_parent(fields: Mapping[str, object], rules: IntakeRules) -> ParentIns
         horizon_ns=_horizon_ns(fields, rules),
         limit_ticks=_price_ticks(fields, "limit_price", instrument),
         participation_bps_max=_participation_bps_max(fields),
-        parameters=_parameters(fields),
+        parameters=_parameters(fields, rules),
         decision_ticks=_price_ticks(fields, "decision_price", instrument),
         entered_by=_name(fields, "entered_by") if "entered_by" in fields else "",
     )
@@ -231,7 +233,7 @@ def _participation_bps_max(fields: Mapping[str, object]) -> int:
     return int(share_bps)
 
 
-def _parameters(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+def _parameters(fields: Mapping[str, object], rules: IntakeRules) -> tuple[tuple[str, str], ...]:
     """Return the strategy's parameters as text, after the strategy itself has read them."""
     given = fields.get("parameters", {})
     if not isinstance(given, dict) or len(given) > PARAMETERS_MAX:
@@ -240,7 +242,10 @@ def _parameters(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
             field="parameters",
         )
     pairs = tuple((str(name), _parameter_text(str(name), value)) for name, value in given.items())
-    read_parameters(STRATEGIES[strategy_name(_name(fields, "strategy"))].parameters, dict(pairs))
+    instrument = _name(fields, "instrument")
+    check_order(
+        strategy_name(_name(fields, "strategy")), dict(pairs), instrument, has_curve=instrument in rules.volume_curves
+    )
     return pairs
 
 

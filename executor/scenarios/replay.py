@@ -176,7 +176,7 @@ def _assemble(
         authority=gate,
         clock=clock,
     )
-    state = EngineState(instruments={instrument.name: instrument})
+    state = EngineState(instruments={instrument.name: instrument}, volume_curves=rule_book.volume_curves)
     market = MarketWork(guard=replayed.guards[reader.feed], venue=venue, is_admitted=True)
     state.markets[instrument.name] = market
     engine = Engine(state, Ports(journal=journal, gate=gate, venues={venue: adapter}))

@@ -1,6 +1,6 @@
-"""What the executor's programs take from the shipped rule book: instruments, allowed routes, fees; never a limit.
+"""What the executor's programs take from the shipped rule book: instruments, allowed routes, fees, expected volumes.
 
-The gate alone reads limits. These are the facts that both must agree on, and both read them from the same files.
+Never a limit: the gate alone reads those. What both need, both read from the same files.
 """
 
 from collections.abc import Mapping
@@ -8,32 +8,38 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from controlplane.domain.clock import NS_PER_S
 from controlplane.domain.errors import UnknownReference
 from controlplane.domain.instruments import Instrument
 from controlplane.domain.quantities import MICRO, to_micro
 from controlplane.domain.scopes import Route
 from controlplane.gate.snapshot import Snapshot
 from controlplane.limits.compile import compile_instrument, compile_snapshot
+from controlplane.limits.sessions import covered_sessions
 from controlplane.policy.coverage import reachable
 from controlplane.policy.load import load_policies
-from controlplane.policy.market import FixedRate
+from controlplane.policy.market import NO_CURVE, AlwaysCalendar, FixedRate
 from controlplane.policy.schema import Policies
 from executor.intake.rest import IntakeRules
 from executor.marketdata.readers.recordings import Recording
 from executor.simulation.fees import FeeSchedule
+from executor.strategies.volume_curve import Session, VolumeCurve
 
 
 @dataclass(frozen=True, slots=True)
 class RuleBook:
-    """The facts of one policy folder."""
+    """The facts of one policy folder; `volume_curves` is by instrument, without those that have none."""
 
     policies: Policies
     instruments: Mapping[str, Instrument]
     routes: tuple[Route, ...]
+    volume_curves: Mapping[str, VolumeCurve]
 
     def intake_rules(self, minutes: Decimal = Decimal(10)) -> IntakeRules:
         """Return what a parent order may name."""
-        return IntakeRules(instruments=self.instruments, routes=self.routes, minutes=minutes)
+        return IntakeRules(
+            instruments=self.instruments, routes=self.routes, minutes=minutes, volume_curves=self.volume_curves
+        )
 
     def snapshot(self, as_of_ns: int) -> Snapshot:
         """Return the compiled limits as of a moment, for a gate in this process."""
@@ -84,7 +90,37 @@ def open_rule_book(directory: Path) -> RuleBook:
         policies=policies,
         instruments={name: compile_instrument(name, policies) for name in sorted(policies.instruments)},
         routes=tuple(reachable(policies)),
+        volume_curves=_volume_curves(policies),
     )
+
+
+def _volume_curves(policies: Policies) -> dict[str, VolumeCurve]:
+    """Return the curve of every instrument that names one; instruments of one curve share it."""
+    used = {instrument.volume_curve for instrument in policies.instruments.values()} - {NO_CURVE}
+    curves = {name: compile_curve(name, policies) for name in sorted(used)}
+    return {
+        name: curves[instrument.volume_curve]
+        for name, instrument in policies.instruments.items()
+        if instrument.volume_curve in curves
+    }
+
+
+def compile_curve(name: str, policies: Policies) -> VolumeCurve:
+    """Return one volume curve of the rule book with the sessions of its calendar, for every year that is covered.
+
+    Rounding
+        a session that is longer than its bins, where clocks are set back, ends with the last bin
+    """
+    curve = policies.volume_curves[name]
+    calendar, bin_ns = policies.calendars[curve.calendar], curve.bin_minutes * 60 * NS_PER_S
+    if isinstance(calendar, AlwaysCalendar):
+        return VolumeCurve(name, bin_ns, curve.weights, None)
+    bins = [hours.minutes // curve.bin_minutes for hours in calendar.sessions]
+    sessions = tuple(
+        Session(open_ns, min(close_ns, open_ns + bins[place] * bin_ns), sum(bins[:place]))
+        for place, open_ns, close_ns in covered_sessions(calendar)
+    )
+    return VolumeCurve(name, bin_ns, curve.weights, sessions)
 
 
 def _facts(instrument: Instrument) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from typing import Protocol
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.orders import Side
 from executor.orders.intent import ChildIntent, TopOfBook
+from executor.strategies.volume_curve import VolumeCurve
 
 
 class EndOfHorizon(StrEnum):
@@ -38,12 +39,20 @@ class SetbackKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a strategy is built for: one parent's quantity, its lot step and its horizon."""
+    """What a strategy is built for: one parent's quantity, lot step and horizon, and the usual volume of its market.
+
+    Fields
+        volume_curve      of the instrument by the rule book; None where it names none
+        expected_volumes  by slice, as recorded when the parent was accepted; empty for a new one. They come before the
+                          curve, so that a parent keeps its plan through a restart under another rule book
+    """
 
     quantity_lots: int
     lot_step: int
     start_ns: int
     end_ns: int
+    volume_curve: VolumeCurve | None = None
+    expected_volumes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.lot_step < 1 or self.quantity_lots < self.lot_step or self.quantity_lots % self.lot_step:

@@ -53,12 +53,15 @@ class ScheduledStrategy:
 
     Pays the other side towards the end of every slice and so of the horizon, within the parent's limit price. When
     denied it asks at once for the quantity that would pass, and waits when there is none.
+
+    `expected_volumes` are the market volumes by slice that the plan follows, empty for a plan that follows none.
     """
 
     name: str
     grid: SliceGrid
     rhythm: Rhythm
     plan: Plan
+    expected_volumes: tuple[int, ...] = ()
     at_end: EndOfHorizon = EndOfHorizon.FINISH_AGGRESSIVELY
     on_denial: OnDenial = OnDenial.ASK_SMALLER
     market_window_ns: int = MARKET_WINDOW_NS

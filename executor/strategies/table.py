@@ -13,21 +13,34 @@ from executor.strategies.implementation_shortfall import AlmgrenChrissParameters
 from executor.strategies.parameters import ParameterRule, read_parameters, rules_of
 from executor.strategies.pov import PovParameters, pov
 from executor.strategies.twap import TwapParameters, twap
-from executor.strategies.vwap import VwapParameters, vwap
+from executor.strategies.vwap import VwapParameters, check_vwap, vwap
+
+
+def _anywhere(parameters: object, instrument: str, *, has_curve: bool) -> None:
+    """Return: a strategy that knows what it needs can work any instrument."""
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyRow:
-    """One strategy: the class of its parameters, its factory, and what it is for."""
+    """One strategy.
+
+    Fields
+        parameters  the class of its parameters
+        build       its factory
+        purpose     what it is for
+        check       raises InvalidRequest when its parameters can't work an instrument, named and with or without a
+                    volume curve
+    """
 
     parameters: type[Any]
     build: Callable[[Any, Assignment], Strategy]
     purpose: str
+    check: Callable[..., None] = _anywhere
 
 
 STRATEGIES: Mapping[str, StrategyRow] = {
     "twap": StrategyRow(TwapParameters, twap, "the same quantity in every slice of time"),
-    "vwap": StrategyRow(VwapParameters, vwap, "quantity in proportion to the expected market volume"),
+    "vwap": StrategyRow(VwapParameters, vwap, "quantity in proportion to the expected market volume", check_vwap),
     "pov": StrategyRow(PovParameters, pov, "a share of the market volume as it happens, never more"),
     "almgren-chriss": StrategyRow(
         AlmgrenChrissParameters, almgren_chriss, "more early when risk weighs more than impact"
@@ -43,6 +56,18 @@ def build_strategy(name: str, given: Mapping[str, object], assignment: Assignmen
     """
     row = _row(name)
     return row.build(read_parameters(row.parameters, given), assignment)
+
+
+def check_order(name: str, given: Mapping[str, object], instrument: str, *, has_curve: bool) -> None:
+    """Return when an order names parameters that its strategy takes for this instrument; when it starts is still open.
+
+    Arguments
+        has_curve   whether the rule book has a volume curve of the instrument
+    Errors
+        InvalidRequest   as `build_strategy`, without what depends on the horizon
+    """
+    row = _row(name)
+    row.check(read_parameters(row.parameters, given), instrument, has_curve=has_curve)
 
 
 def parameters_of(name: str) -> tuple[ParameterRule, ...]:

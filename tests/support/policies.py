@@ -34,6 +34,7 @@ quantity_min = "0.001"
 quantity_max = "1000"
 quantity_step = "0.001"
 calendar = "always"
+volume_curve = "day"
 
 [instruments.BTC-INVERSE]
 underlying = "BTC"
@@ -50,6 +51,7 @@ quantity_min = "1"
 quantity_max = "1000000"
 quantity_step = "1"
 calendar = "always"
+volume_curve = "none"
 
 [instruments.ETH-PERP]
 underlying = "ETH"
@@ -66,6 +68,7 @@ quantity_min = "0.001"
 quantity_max = "10000"
 quantity_step = "0.001"
 calendar = "weekdays"
+volume_curve = "session"
 
 [instruments.ETH-CALL]
 underlying = "ETH"
@@ -82,6 +85,7 @@ quantity_min = "1"
 quantity_max = "5000"
 quantity_step = "1"
 calendar = "always"
+volume_curve = "none"
 tick_bands = [{ from_price = "0", step = "0.1" }, { from_price = "100", step = "0.5" }]
 expiry = 2037-12-25T08:00:00Z
 
@@ -132,6 +136,20 @@ weekdays = ["monday", "tuesday", "wednesday", "thursday", "friday"]
 sessions = [{ open = "09:30", close = "16:00" }]
 holidays = [2024-08-12]
 early_closes = [{ date = 2024-08-13, close = "13:00" }]
+"""
+
+VOLUME_CURVES = """
+[volume_curves.day]
+description = "a day in four bins"
+calendar = "always"
+bin_minutes = 360
+weights = [1, 2, 3, 4]
+
+[volume_curves.session]
+description = "a session in three bins"
+calendar = "weekdays"
+bin_minutes = 130
+weights = [3, 1, 2]
 """
 
 WATCH = """
@@ -247,6 +265,7 @@ SMALL: Mapping[str, str] = {
     "currencies.toml": CURRENCIES,
     "venues.toml": VENUES,
     "calendars.toml": CALENDARS,
+    "volume_curves.toml": VOLUME_CURVES,
     "watch.toml": WATCH,
     "governance.toml": GOVERNANCE,
     "limits/firm.toml": FIRM,

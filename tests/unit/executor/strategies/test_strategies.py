@@ -21,16 +21,18 @@ from executor.strategies.base import (
     View,
 )
 from executor.strategies.table import STRATEGIES, build_strategy, parameters_of
+from executor.strategies.volume_curve import DAY_NS, VolumeCurve
 
 SECOND = 1_000_000_000
 END = 1_000 * SECOND
 BOOK = TopOfBook(bid_ticks=100, bid_lots=50, ask_ticks=104, ask_lots=50)
 EMPTY_BOOK = TopOfBook(bid_ticks=None, bid_lots=None, ask_ticks=None, ask_lots=None)
+EVEN = VolumeCurve("even", DAY_NS, (1,), None)
 SCHEDULED = ("twap", "vwap", "almgren-chriss")
 
 
 def assignment(lots=1_000, lot_step=1):
-    return Assignment(quantity_lots=lots, lot_step=lot_step, start_ns=0, end_ns=END)
+    return Assignment(quantity_lots=lots, lot_step=lot_step, start_ns=0, end_ns=END, volume_curve=EVEN)
 
 
 def strategy(name, lots=1_000, lot_step=1, **given):
