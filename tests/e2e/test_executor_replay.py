@@ -4,19 +4,27 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.domain.clock import NS_PER_S
+from controlplane.policy.load import load_policies
+from controlplane.runtime.settings import SHIPPED_POLICIES
 from executor.cli import main
+from executor.engine.recovery import records_of
 from tests.support.programs import REPOSITORY, one_sentence
 
 pytestmark = pytest.mark.xdist_group("replay")
 
 BINANCE, LOBSTER = "../shared/data/binance_l2_trades_raw_ws", "../shared/data/lobster_nasdaq_2012-06-21"
 SECONDS_MAX = 300
+HOUR_NS = 3_600 * NS_PER_S
+OPEN_NS = 1_340_285_400 * NS_PER_S
+"""The recorded stock session opens at 13:30 UTC on 2012-06-21."""
 
 
 def executor(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +88,56 @@ def test_stock_block_reconciles_and_its_book_is_the_recorded_one(recorded_data: 
     assert found["parent"]["state"] == "filled"
 
 
+@pytest.mark.case("T8")
+def test_stock_block_under_vwap_follows_the_curve_of_other_sessions_hour_by_hour(
+    recorded_data: Path, tmp_path: Path
+) -> None:
+    """Six hours in slices of ten minutes: what is filled by each full hour is the curve's share, up to rounding."""
+    found = replayed(
+        "--data", LOBSTER, "--instrument", "AMZN", "--side", "sell", "--quantity", "5000", "--strategy",
+        "vwap", "--minutes", "360", "--parameter", "slices=36", "--state", str(tmp_path / "kept"),
+    )  # fmt: skip
+    records = list(records_of(tmp_path / "kept" / "journal" / "executor-0"))
+    start_ns, end_ns = int(found["order"]["start_ns"]), int(found["order"]["end_ns"])
+    fills = [
+        (int(str(record["exchange_ns"])) - start_ns, int(str(record["quantity_lots"])))
+        for record in records
+        if record["kind"] == "ReportReceived" and record["report"] == "FILLED"
+    ]
+
+    proven(found, "5000")
+    weights = load_policies(SHIPPED_POLICIES).volume_curves["us-equities"].weights
+    late_ns = start_ns - OPEN_NS
+    whole = curve_until(weights, end_ns - OPEN_NS) - curve_until(weights, late_ns)
+    for hour in range(1, 7):
+        share = (curve_until(weights, late_ns + hour * HOUR_NS) - curve_until(weights, late_ns)) / whole
+        filled_lots = sum(lots for at_ns, lots in fills if at_ns < hour * HOUR_NS)
+        assert abs(filled_lots - share * 5_000) < 6, hour
+        # Even slices would have done a sixth of it an hour; here the first hour alone is a third ahead of that.
+        assert hour > 1 or filled_lots > 5_000 / 6 * 4 / 3
+    (accepted,) = (record for record in records if record["kind"] == "ParentAccepted")
+    assert isinstance(accepted["expected_volumes"], list)
+    assert len(accepted["expected_volumes"]) == 36
+
+
+def curve_until(weights: Sequence[int], after_open_ns: int) -> Fraction:
+    """Return the weight of a curve of ten-minute bins up to a moment after the opening, by simple addition."""
+    bins, part_ns = divmod(after_open_ns, 600 * NS_PER_S)
+    return sum(weights[:bins]) + Fraction(weights[bins] * part_ns, 600 * NS_PER_S)
+
+
+def test_vwap_inside_one_bin_of_the_curve_is_twap_fill_by_fill(recorded_data: Path) -> None:
+    """The recording lies between 23:54 and midnight UTC, all of it in the curve's last half hour."""
+    shaped, even = (
+        replayed("--data", BINANCE, "--instrument", "BTCUSDT", "--side", "sell", "--quantity", "40",
+                 "--strategy", strategy, "--minutes", "2")
+        for strategy in ("vwap", "twap")
+    )  # fmt: skip
+
+    assert shaped["fingerprint"] == even["fingerprint"]
+    assert shaped["tca"] == even["tca"]
+
+
 def test_named_recording_and_minutes_are_taken_and_journals_are_kept(recorded_data: Path, tmp_path: Path) -> None:
     found = replayed(
         "--data", BINANCE, "--instrument", "BTCUSDT", "--side", "buy", "--quantity", "5", "--strategy",
@@ -126,6 +184,10 @@ def test_report_for_people_shows_the_sum_and_the_parts(recorded_data: Path) -> N
         ({"--parameter": "slices"}, "--parameter must be written name=value"),
         ({"--policies": "/nowhere"}, "/nowhere"),
         ({"--nonsense": "1"}, "No such option"),
+        (
+            {"--strategy": "vwap", "--recording": "spot_btcusdt_20240808"},
+            "vwap needs the expected volume of BTCUSDT-SPOT, found no volume_curve of it in the rule book",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence_and_status_two(

@@ -22,6 +22,7 @@ from executor.engine.ports import Ports
 from executor.engine.state import ChildWork, EngineRules, EngineState, MarketWork, ParentWork
 from executor.marketdata.events import BookSnapshot, Trade
 from executor.marketdata.quarantine import FeedGuard
+from executor.strategies.volume_curve import Session, VolumeCurve
 from executor.venues.port import SENT, Delivery, OrderStatus, SendResult, VenueAdapter, VenueMessage, WorkingList
 
 START_NS = 1_700_000_000 * NS_PER_S
@@ -47,6 +48,8 @@ XYZ = Instrument(
     calendar="always",
 )
 ROUTE = Route("crypto", "crypto/twap", "crypto/twap/schedule", "XYZ", VENUE, "SIM-CLEARING")
+
+VWAP_ROUTE = replace(ROUTE, strategy="crypto/vwap", model="crypto/vwap/schedule")
 
 # One slice: the whole quantity at once, paying the other side, or resting until the end.
 AT_ONCE = (("slices", "1"), ("patience_bps", "0"), ("cross_bps", "0"))
@@ -322,3 +325,8 @@ class World:
 def altered(permit: Permit, **changes: object) -> Permit:
     """Return the permit with fields changed and its code kept."""
     return replace(permit, **changes)  # type: ignore[arg-type]
+
+
+def rising_curve() -> VolumeCurve:
+    """Return a curve for XYZ whose session of four seconds begins with the world and expects 1, 2, 3 and 4."""
+    return VolumeCurve("rising", NS_PER_S, (1, 2, 3, 4), (Session(START_NS, START_NS + 4 * NS_PER_S, 0),))

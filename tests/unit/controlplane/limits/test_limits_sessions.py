@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from controlplane.gate.snapshot import ALWAYS_OPEN
-from controlplane.limits.sessions import sessions
+from controlplane.limits.sessions import covered_sessions, sessions
 from controlplane.policy.market import AlwaysCalendar, CalendarsFile, WeeklyCalendar
 from tests.support.policies import shipped_policies
 
@@ -165,3 +165,20 @@ def test_shipped_good_fridays_are_two_days_before_easter() -> None:
     good_fridays = {dt.date.fromisoformat(f"{year}-{day}") - dt.timedelta(days=2) for year, day in easters.items()}
 
     assert good_fridays <= set(calendar.holidays)
+
+
+def test_every_session_of_the_covered_years_is_there_once_with_its_place_in_the_day() -> None:
+    hours = '[{ open = "09:00", close = "11:00" }, { open = "13:00", close = "17:00" }]'
+    early = '[{ date = 2026-01-05, close = "12:00" }, { date = 2026-01-06, close = "14:00" }]'
+    calendar = weekly(hours, weekdays='["monday", "tuesday"]', holidays="[2026-01-12]", early_closes=early)
+
+    found = [(place, utc(open_ns), utc(close_ns)) for place, open_ns, close_ns in covered_sessions(calendar)]
+
+    assert found[:3] == [
+        (0, "01-05 14:00", "01-05 16:00"),
+        (0, "01-06 14:00", "01-06 16:00"),
+        (1, "01-06 18:00", "01-06 19:00"),
+    ]
+    assert found[3] == (0, "01-13 14:00", "01-13 16:00")
+    assert found == sorted(set(found), key=lambda session: session[1])
+    assert found[-1][1].startswith("12-29")

@@ -177,6 +177,66 @@ def test_a_calendar_that_cannot_be_meant_is_refused(old: str, new: str, expected
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        ("[1, 2, 3, 4]", "[1, -2, 3, 4]", "day.weights.1 must be greater than or equal to 0, found -2"),
+        ("[1, 2, 3, 4]", "[1, 2.0, 3, 4]", "day.weights.1 must be a whole number without quotes"),
+        ("[1, 2, 3, 4]", '[1, "2", 3, 4]', "day.weights.1 must be a whole number without quotes"),
+        ("[1, 2, 3, 4]", "[1, true, 3, 4]", "day.weights.1 must be a whole number without quotes"),
+        ("[1, 2, 3, 4]", "[1, 2, 3, 1000000001]", "day.weights.3 must be less than or equal to 1000000000"),
+        ("[1, 2, 3, 4]", "[0, 0, 0, 0]", "day must be a curve with at least one weight above zero"),
+        ("[1, 2, 3, 4]", "[]", "day.weights must be "),
+        ("[1, 2, 3, 4]", "10", "day.weights must be a list in square brackets"),
+        ("[1, 2, 3, 4]", "[1, 2, 3]", "weights must cover the 1440 minutes of a day of always with 4 bins of 360 "),
+        ("[3, 1, 2]", "[3, 1, 2, 1]", "weights must cover the 390 minutes of a day of weekdays with 3 bins of 130 "),
+        ("bin_minutes = 130", "bin_minutes = 100", "session.bin_minutes must divide every session of weekdays into"),
+        ("bin_minutes = 360", "bin_minutes = 0", "day.bin_minutes must be greater than or equal to 1, found 0"),
+        ("bin_minutes = 360", "bin_minutes = 1441", "day.bin_minutes must be less than or equal to 1440"),
+        ("bin_minutes = 360\n", "", "day.bin_minutes is missing"),
+        ('calendar = "weekdays"', 'calendar = "XLON"', 'session.calendar names "XLON", which calendars.toml'),
+        ('calendar = "always"', 'calendar = "always"\nunit = "lots"', "day.unit is no known key"),
+    ],
+)
+def test_a_volume_curve_that_does_not_cover_its_sessions_is_refused(old: str, new: str, expected: str) -> None:
+    message = refusal("volume_curves.toml", old, new)
+
+    assert message.startswith("volume_curves.toml: volume_curves.")
+    assert expected in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_curve_may_not_have_the_name_that_stands_for_none() -> None:
+    message = refusal("volume_curves.toml", "[volume_curves.day]", "[volume_curves.none]")
+
+    assert message == (
+        'volume_curves.toml: the file must be without the name "none", which stands for no curve; rename it, found a '
+        "table; correct it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("new", "sentence"),
+    [
+        (
+            'volume_curve = "night"',
+            'names "night", which volume_curves.toml doesn\'t define; correct the name or define',
+        ),
+        (
+            'volume_curve = "session"',
+            'a curve of the calendar always, found session of weekdays; name another or "none"',
+        ),
+        ("", "is missing; write it, since nothing is assumed for it"),
+    ],
+)
+def test_an_instrument_names_a_curve_of_its_own_calendar_or_none(new: str, sentence: str) -> None:
+    message = refusal("instruments.toml", 'volume_curve = "day"', new)
+
+    assert message.startswith("instruments.toml: instruments.BTC-PERP.volume_curve ")
+    assert sentence in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
         ('artefact_sha256 = "none"', 'artefact_sha256 = ""', "64 lower-case hexadecimal digits"),
         ('artefact_sha256 = "none"', 'artefact_sha256 = "NONE"', "64 lower-case hexadecimal digits"),
         ("00ff", "00FF", "64 lower-case hexadecimal digits"),

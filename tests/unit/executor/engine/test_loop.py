@@ -2,8 +2,9 @@
 
 import pytest
 
+from controlplane.domain.clock import NS_PER_S
 from controlplane.domain.decisions import DenialCode
-from controlplane.domain.errors import StateConflict, UnknownReference
+from controlplane.domain.errors import InvalidRequest, StateConflict, UnknownReference
 from controlplane.domain.observations import Phase, PhaseObserved, RateObserved, ReferenceObserved, VolumeObserved
 from controlplane.domain.orders import Side, TimeInForce
 from controlplane.domain.reports import ReportKind
@@ -11,7 +12,8 @@ from executor.engine.events import GateReturned, Operation, OperatorSpoke
 from executor.marketdata.events import BookDelta, Fault, FaultKind, Quote, Remedy, Status
 from executor.orders.child import ChildState
 from executor.orders.parent import ParentState
-from tests.support.trading import AT_ONCE, RESTING, World, denied
+from executor.strategies.volume_curve import Session, VolumeCurve
+from tests.support.trading import AT_ONCE, RESTING, VWAP_ROUTE, World, denied, rising_curve
 
 SMALLER = denied(DenialCode.ORDER_QUANTITY_ABOVE_LIMIT, passing=60)
 
@@ -34,6 +36,31 @@ def test_scheduled_parent_records_what_is_to_be_done_by_when() -> None:
     schedule = world.journal.of_kind("ParentAccepted")[0]["schedule"]
     assert isinstance(schedule, list)
     assert [row[1] for row in schedule] == [25, 50, 75, 100]
+
+
+@pytest.mark.case("T8")
+def test_vwap_follows_the_instruments_curve_and_records_what_it_expects() -> None:
+    world = World()
+    world.state.volume_curves = {"XYZ": rising_curve()}
+
+    world.accept(lots=100, seconds=4, route=VWAP_ROUTE, parameters=(("slices", "4"),))
+
+    record = world.journal.of_kind("ParentAccepted")[0]
+    assert [row[1] for row in record["schedule"]] == [10, 30, 60, 100]  # type: ignore[attr-defined]
+    assert record["expected_volumes"] == ["1", "2", "3", "4"]
+    assert record["parameters"] == [["slices", "4"]]
+
+
+def test_vwap_without_a_curve_or_with_a_closed_market_is_refused_and_nothing_is_recorded() -> None:
+    world = World()
+
+    with pytest.raises(InvalidRequest, match="found no volume_curve of it in the rule book"):
+        world.accept(route=VWAP_ROUTE, parameters=())
+    world.state.volume_curves = {"XYZ": VolumeCurve("closed", NS_PER_S, (1,), (Session(0, NS_PER_S, 0),))}
+    with pytest.raises(InvalidRequest, match="its calendar has no session then"):
+        world.accept(route=VWAP_ROUTE, parameters=())
+
+    assert (world.state.parents, world.journal.records) == ({}, [])
 
 
 def test_same_reference_is_the_same_parent() -> None:

@@ -16,8 +16,9 @@ from executor.engine.recovery import Recovered, rebuild, settle_with_gate
 from executor.orders.child import ChildState
 from executor.orders.parent import ParentState
 from executor.orders.reconcile import reconcile
+from executor.strategies.slices import ScheduledStrategy
 from executor.venues.port import Delivery, SendResult
-from tests.support.trading import RESTING, VENUE, World, denied
+from tests.support.trading import RESTING, VENUE, VWAP_ROUTE, World, denied, rising_curve
 
 
 def restarted(before: World, *, records: int | None = None) -> tuple[World, Recovered]:
@@ -214,6 +215,36 @@ def test_finished_parent_stays_finished_and_its_end_is_compared() -> None:
     next(record for record in records if record["kind"] == "ParentFinished")["filled_lots"] = 9
     with pytest.raises(EvidenceError, match="ended with 9 lots filled by its record, 10 by its reports"):
         rebuild(World().state, records, World().gate)
+
+
+def test_vwap_parent_keeps_its_plan_when_the_rule_book_changes_its_curve() -> None:
+    before = World()
+    before.state.volume_curves = {"XYZ": rising_curve()}
+    work = before.accept(lots=100, seconds=4, route=VWAP_ROUTE, parameters=(("slices", "4"),))
+
+    after, _ = restarted(before)
+
+    again = after.state.parents[work.parent.parent_id].strategy
+    assert isinstance(again, ScheduledStrategy)
+    assert after.state.volume_curves == {}
+    assert (again.plan(100, 0), again.expected_volumes) == ((10, 20, 30, 40), (1, 2, 3, 4))
+
+
+def test_vwap_parent_of_a_journal_without_expected_volumes_goes_on_in_the_even_slices_it_had() -> None:
+    before = World()
+    before.state.volume_curves = {"XYZ": rising_curve()}
+    before.accept(lots=100, seconds=4, route=VWAP_ROUTE, parameters=())
+    records = [
+        {name: value for name, value in record.items() if name != "expected_volumes"}
+        for record in before.journal.records
+    ]
+    after = World()
+
+    rebuild(after.state, records, after.gate)
+
+    again = next(iter(after.state.parents.values())).strategy
+    assert isinstance(again, ScheduledStrategy)
+    assert again.plan(100, 0) == (5,) * 20
 
 
 def test_child_without_a_parent_on_record_is_a_contradiction() -> None:

@@ -11,7 +11,7 @@ from controlplane.domain.clock import NS_PER_S
 from controlplane.domain.errors import ControlPlaneError, GateUnavailable, InvalidRequest, UnknownReference
 from controlplane.domain.orders import Side
 from executor.intake.rest import BODY_BYTES_MAX, IntakeRules, accept_parent, create_app, parse_body
-from tests.support.trading import ROUTE, XYZ
+from tests.support.trading import ROUTE, VWAP_ROUTE, XYZ, rising_curve
 
 FINE = replace(XYZ, name="FINE", lot_size=Decimal("0.001"), tick_size=Decimal("0.1"))
 RULES = IntakeRules(
@@ -100,6 +100,19 @@ def test_quantity_that_is_no_quantity_is_refused_by_name(quantity: object, says:
 def test_field_out_of_shape_or_range_is_refused_with_one_sentence(changes: dict[str, object], says: str) -> None:
     with pytest.raises(InvalidRequest, match=says) as caught:
         accept_parent(ORDER | changes, RULES)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_vwap_is_taken_for_an_instrument_with_a_volume_curve_or_with_a_profile_and_refused_otherwise() -> None:
+    routed = replace(RULES, routes=(VWAP_ROUTE, replace(VWAP_ROUTE, instrument="FINE")))
+    rules = replace(routed, volume_curves={"XYZ": rising_curve()})
+    order = ORDER | {"strategy": "vwap"}
+
+    assert accept_parent(order, rules).parameters == ()
+    assert accept_parent(order | {"instrument": "FINE", "parameters": {"profile": "1,1"}}, rules).parameters
+    with pytest.raises(InvalidRequest, match="vwap needs the expected volume of FINE, found no volume_curve") as caught:
+        accept_parent(order | {"instrument": "FINE"}, rules)
 
     assert "\n" not in str(caught.value)
 

@@ -1,6 +1,7 @@
 """Integrals of a volume curve over the slices of an order: exact, within sessions, and even where the curve is."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def by_hand(curve: VolumeCurve, start: Fraction, end: Fraction) -> Fraction:
 )
 def test_slices_share_the_curve_exactly_and_add_up_to_the_whole_horizon(curve, start, span, slices):
     bounds = [start + Fraction(span * index, slices) for index in range(slices + 1)]
-    wanted = [by_hand(curve, low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
+    wanted = [by_hand(curve, low, high) for low, high in pairwise(bounds)]
     if not any(wanted):
         with pytest.raises(InvalidRequest, match="its calendar has no session then"):
             curve.expected_volumes(start, start + span, slices)
