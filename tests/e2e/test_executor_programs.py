@@ -67,16 +67,23 @@ def requested(place: Machine) -> int:
     return sum(record["kind"] == "ChildRequested" for record in records_of(log_of(place)))
 
 
-def test_order_from_the_shell_is_worked_to_its_end_and_its_cost_is_told(place: Machine) -> None:
+@pytest.mark.parametrize(("strategy", "volumes"), [("twap", []), ("vwap", ["1", "1", "1"])])
+def test_order_from_the_shell_is_worked_to_its_end_and_its_cost_is_told(
+    place: Machine, strategy: str, volumes: list[str]
+) -> None:
     program = running(place, "--parents", "1")
 
-    submitted = place.run("submit", *ORDER, "--json", module=EXECUTOR)
+    submitted = place.run("submit", *ORDER, "--strategy", strategy, "--json", module=EXECUTOR)
     assert submitted.returncode == 0, submitted.stderr
     assert submitted.returncode == 0, submitted.stderr + program.output()
     parent_id = json.loads(submitted.stdout)["parent_id"]
     assert program.process.wait(timeout=60) == 0
 
+    (accepted,) = (
+        one for one in records_of(log_of(place)) if one["kind"] == "ParentAccepted" and one["parent_id"] == parent_id
+    )
     (end,) = finished(place, parent_id)
+    assert accepted["expected_volumes"] == volumes
     assert (end["ordered_lots"], end["filled_lots"]) == (8_000, 8_000)
     cost = place.run("tca", parent_id, "--json", module=EXECUTOR)
     assert all(json.loads(cost.stdout)["sums"].values())
