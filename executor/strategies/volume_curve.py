@@ -13,6 +13,7 @@ from math import gcd
 
 from controlplane.domain.clock import NS_PER_S
 from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.invariants import require
 
 DAY_NS = 86_400 * NS_PER_S
 
@@ -32,7 +33,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class VolumeCurve:
-    """The expected volume of an instrument over time.
+    """The expected volume of an instrument over time; InvariantBroken when a session outlasts its bins.
 
     Fields
         name      of the curve in the rule book
@@ -49,6 +50,14 @@ class VolumeCurve:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_before", (0, *accumulate(self.weights)))
+        sessions = (Session(0, DAY_NS, 0),) if self.sessions is None else self.sessions
+        for session in sessions:
+            bins = len(self.weights) - session.first_bin
+            require(
+                session.close_ns - session.open_ns <= bins * self.bin_ns,
+                f"A session of the volume curve {self.name} lasts no longer than its {bins} bins of {self.bin_ns} ns, "
+                f"found {session.close_ns - session.open_ns} ns.",
+            )
 
     def expected_volumes(self, start_ns: int, end_ns: int, slices: int) -> tuple[int, ...]:
         """Return the volume expected in each of so many equal slices between two moments, in smallest whole numbers.

@@ -4,10 +4,10 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.errors import InvalidRequest, InvariantBroken
 from executor.strategies.base import Assignment
 from executor.strategies.table import build_strategy, check_order
 from executor.strategies.volume_curve import DAY_NS, Session, VolumeCurve
@@ -27,6 +27,9 @@ def session_curve(*weights: int, opens: tuple[int, ...] = (10 * HOUR,), length_n
     return VolumeCurve("session", HOUR, weights, tuple(Session(at, at + length, 0) for at in opens))
 
 
+day_curves = st.sampled_from([count for count in range(1, 49) if 1_440 % count == 0]).flatmap(
+    lambda bins: st.lists(st.integers(0, 10**6), min_size=bins, max_size=bins).filter(any).map(lambda w: day_curve(*w))
+)
 curves = st.builds(
     VolumeCurve,
     name=st.just("any"),
@@ -50,11 +53,12 @@ def by_hand(curve: VolumeCurve, start: Fraction, end: Fraction) -> Fraction:
 
 @pytest.mark.case("T8")
 @given(
-    curve=curves | st.lists(st.integers(0, 10**6), min_size=1, max_size=48).filter(any).map(lambda w: day_curve(*w)),
+    curve=curves | day_curves,
     start=st.integers(0, 3 * DAY_NS),
     span=st.integers(1, DAY_NS),
     slices=st.integers(1, 40),
 )
+@settings(deadline=None)
 def test_slices_share_the_curve_exactly_and_add_up_to_the_whole_horizon(curve, start, span, slices):
     bounds = [start + Fraction(span * index, slices) for index in range(slices + 1)]
     wanted = [by_hand(curve, low, high) for low, high in pairwise(bounds)]
@@ -79,6 +83,7 @@ def test_slices_share_the_curve_exactly_and_add_up_to_the_whole_horizon(curve, s
     slices=st.integers(1, 60),
     lots=st.integers(1, 10**6),
 )
+@settings(deadline=None)
 def test_flat_curve_is_twap_lot_for_lot_and_moment_for_moment(level, bins, start, span, slices, lots):
     assigned = Assignment(
         quantity_lots=lots, lot_step=1, start_ns=start, end_ns=start + span, volume_curve=day_curve(*(level,) * bins)
@@ -93,6 +98,7 @@ def test_flat_curve_is_twap_lot_for_lot_and_moment_for_moment(level, bins, start
 
 @pytest.mark.case("T8")
 @given(start=st.integers(0, HOUR - 2_000), span=st.integers(2_000, HOUR), lots=st.integers(1, 10**6))
+@settings(deadline=None)
 def test_order_inside_one_bin_is_twap_even_where_slices_are_no_whole_nanoseconds(start, span, lots):
     curve = session_curve(9, 4, 7)
     start_ns = 11 * HOUR + start
@@ -156,6 +162,12 @@ def test_horizon_without_any_session_is_refused(span_ns):
         curve.expected_volumes(12 * HOUR, 12 * HOUR + span_ns, 20)
 
     assert refused.value.field == "minutes"
+
+
+@pytest.mark.parametrize("sessions", [None, (Session(0, 2 * HOUR + 1, 0),), (Session(0, 2 * HOUR, 1),)])
+def test_curve_whose_sessions_outlast_their_bins_cannot_be_made(sessions):
+    with pytest.raises(InvariantBroken, match="lasts no longer than its"):
+        VolumeCurve("short", HOUR, (1, 2), sessions)
 
 
 def test_profile_of_the_order_goes_before_the_curve():
