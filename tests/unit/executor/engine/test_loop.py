@@ -67,7 +67,7 @@ def test_same_reference_is_the_same_parent() -> None:
     world = World()
     first = world.accept(reference="block-1")
 
-    again = world.accept(reference="block-1", lots=999)
+    again = world.accept(reference="block-1")
 
     assert again is first
     assert len(world.journal.of_kind("ParentAccepted")) == 1
