@@ -42,8 +42,9 @@ ALLOW_LISTS = frozenset({
     ("limits/desks.toml", "strategies"), ("venues.toml", "instruments"), ("venues.toml", "counterparties"),
 })  # fmt: skip
 DENY_LISTS = frozenset({("limits/firm.toml", "restricted_instruments"), ("calendars.toml", "holidays")})
-# Words for people, and the share from which a use is shown as near.
-WITHOUT_EFFECT = frozenset({"description", "reason", "near_bps"})
+# Words for people, the share from which a use is shown as near, and what only schedules read.
+WITHOUT_EFFECT = frozenset({"description", "reason", "near_bps", "volume_curve"})
+FILES_WITHOUT_EFFECT = frozenset({"volume_curves.toml"})
 # Tables whose whole removal permits less: nobody may use what isn't there.
 PERMITTING_TABLES = frozenset({
     ("governance.toml", "models"), ("limits/strategies.toml", "strategies"), ("limits/desks.toml", "desks"),
@@ -123,7 +124,7 @@ class _Comparison:
 
     def _class_of(self, path: Path, before: object, after: object) -> tuple[Effect, str]:
         key = path[-1]
-        if key in WITHOUT_EFFECT:
+        if key in WITHOUT_EFFECT or self._file in FILES_WITHOUT_EFFECT:
             return Effect.NEUTRAL, "a gate decides nothing by it"
         if self._is_removed_whole(path):
             return Effect.TIGHTENING, "what it permitted isn't there any more"
