@@ -1,5 +1,6 @@
 """What a venue, or the adapter that speaks to it, says back about one child order."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -40,6 +41,7 @@ class VenueReport:
         route             handle of the order's route, so that a fill of an order the gate doesn't know is still booked
         side              side of the order, for the same reason; 0 when the venue doesn't say
         cumulative_lots   venue's own count of all fills of the order so far; 0 when it doesn't say
+        reason            number that stands for the venue's words of a rejection (`reason_of`); 0 when it gave none
     """
 
     kind: ReportKind
@@ -53,3 +55,11 @@ class VenueReport:
     route: int = 0
     side: int = 0
     cumulative_lots: int = 0
+    reason: int = 0
+
+
+def reason_of(text: str) -> int:
+    """Return the number that stands for a venue's words: equal words give equal numbers, 0 for none (63 bits)."""
+    if not text:
+        return 0
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 from controlplane.domain.instruments import Instrument
+from controlplane.domain.quantities import NANO
 from controlplane.domain.scopes import Route, Scope
 
 NO_LIMIT = 1 << 62
@@ -49,11 +50,18 @@ class InstrumentLimits:
 
 @dataclass(frozen=True, slots=True)
 class ParentLimits:
-    """What every parent order of a strategy may at most become."""
+    """What every parent order of a strategy may at most become, and how often it may repeat itself.
+
+    Fields
+        duplicate_orders_max  equal orders (price, quantity) allowed in the duplicate window
+        same_rejects_max      equal rejections of one request in the reject window, after which it isn't asked again
+    """
 
     limits: NodeLimits = NodeLimits()
     children_max: int = 0
     amends_max: int = 0
+    duplicate_orders_max: int = NO_LIMIT
+    same_rejects_max: int = NO_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,12 @@ class CurrencyRate:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a gate needs to decide, in one value. Times in nanoseconds; windows on the monotonic clock."""
+    """Everything a gate needs to decide, in one value. Times in nanoseconds; windows on the monotonic clock.
+
+    Fields
+        owners  beneficial owner of each desk's orders; those of a desk that isn't named are compared with no others
+        books   the order book that each venue matches in; venues of one book can trade with each other
+    """
 
     version: int
     created_ns: int
@@ -135,6 +148,10 @@ class Snapshot:
     participation_window_ns: int
     near_bps: int = 8_000
     is_phase_required: bool = True
+    owners: tuple[tuple[str, str], ...] = ()
+    books: tuple[tuple[str, str], ...] = ()
+    duplicate_window_ns: int = NANO
+    reject_window_ns: int = NANO
 
     def canonical_bytes(self) -> bytes:
         """Return the one byte form of the snapshot: canonical JSON, keys sorted, decimals and wide integers as text."""

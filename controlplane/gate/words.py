@@ -8,7 +8,7 @@ plain integer: for a member of an enumeration the machine would be compiled once
     OrderDecided      3 request, 4 child, 5 parent, 6 route, 7 side, 8 type and time in force, 9 total quantity,
                       10 limit, 11 trigger, 12 model digest
     ReportApplied     4 child, 6 route, 7 side, 9 filled here or new total, 10 fill price or new price,
-                      11 venue's cumulative count, 13 execution, 14 fee, 15 venue's time
+                      11 venue's cumulative count, 12 reason of a rejection, 13 execution, 14 fee, 15 venue's time
     ReferenceApplied  6 instrument, 9 bid lots, 10 bid, 11 ask, 12 ask lots, 13 receive time, 15 venue's time
     VolumeApplied     6 instrument, 7 venue, 9 traded lots, 13 receive time, 15 venue's time
     PhaseApplied      6 instrument, 9 phase, 13 receive time
@@ -123,7 +123,7 @@ def report_words(report: VenueReport) -> Words:
         report.quantity_lots,
         report.price_ticks,
         report.cumulative_lots,
-        0,
+        report.reason,
         report.execution_id,
         report.fee_micro,
         report.exchange_ns,

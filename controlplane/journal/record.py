@@ -173,7 +173,7 @@ WORDS: Final[tuple[Word, ...]] = (
     Word("quantity_lots", Form.TEXT, "total quantity of a command, or quantity of this report"),
     Word("price_ticks", Form.TEXT, "limit price, or price of this report"),
     Word("trigger_ticks", Form.TEXT, "stop trigger, 0 when there is none"),
-    Word("model_digest", Form.HEX, "first 63 bits of the SHA-256 of the model bytes that asked"),
+    Word("model_digest", Form.HEX, "first 63 bits of the SHA-256 of the model's bytes; of a rejection, of its words"),
     Word("execution_id", Form.TEXT, "venue's number of a fill"),
     Word("fee_micro", Form.TEXT, "fee of this fill, millionths of the reporting currency"),
     Word("exchange_ns", Form.TEXT, "venue's time, nanoseconds since the epoch in UTC"),

@@ -18,7 +18,7 @@ from controlplane.gate.snapshot import (
     ParentLimits,
     Snapshot,
 )
-from controlplane.limits.kinds import INSTRUMENT_LIMITS, SCOPE_LIMITS, Unit
+from controlplane.limits.kinds import INSTRUMENT_LIMITS, PARENT_LIMITS, SCOPE_LIMITS, Unit
 from controlplane.limits.sessions import sessions
 from controlplane.policy.coverage import model_scope_name, reachable
 from controlplane.policy.fields import CALENDAR_DAYS_AHEAD, NO_ARTEFACT, Table
@@ -79,6 +79,10 @@ def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int) -> Snap
         participation_window_ns=watch.participation_window_ms * MS_NS,
         near_bps=watch.near_bps,
         is_phase_required=watch.is_phase_required,
+        owners=tuple((name, desk.beneficial_owner) for name, desk in sorted(policies.desks.items())),
+        books=tuple((name, venue.book) for name, venue in sorted(policies.venues.items())),
+        duplicate_window_ns=watch.duplicate_window_ms * MS_NS,
+        reject_window_ns=watch.reject_window_ms * MS_NS,
     )
 
 
@@ -188,7 +192,8 @@ def _parent_limits(policies: Policies) -> tuple[tuple[str, ParentLimits], ...]:
     for name in sorted(policies.strategies):
         chosen = policies.parent_limit_sets[policies.strategies[name].parent_limits]
         limits = _node_limits(Level.PARENT, chosen)
-        compiled.append((name, ParentLimits(limits, children_max=chosen.children_max, amends_max=chosen.amends_max)))
+        own = {kind.snapshot_field: getattr(chosen, kind.policy_key) for kind in PARENT_LIMITS}
+        compiled.append((name, ParentLimits(limits, **own)))
     return tuple(compiled)
 
 

@@ -244,6 +244,26 @@ PARENT_LIMITS: tuple[LimitKind, ...] = (
         snapshot_field="amends_max",
         meaning="Largest number of amends over all child orders of one parent order.",
     ),
+    LimitKind(
+        name="duplicate_orders",
+        home=Home.PARENT,
+        unit=Unit.COUNT,
+        scope_kinds=PARENT,
+        code=DenialCode.DUPLICATE_ORDER,
+        policy_key="duplicate_orders_max",
+        snapshot_field="duplicate_orders_max",
+        meaning="Largest number of orders of a parent order with one price and quantity in the duplicate window.",
+    ),
+    LimitKind(
+        name="same_rejects",
+        home=Home.PARENT,
+        unit=Unit.COUNT,
+        scope_kinds=PARENT,
+        code=DenialCode.REJECT_LOOP,
+        policy_key="same_rejects_max",
+        snapshot_field="same_rejects_max",
+        meaning="Equal rejections of one request in the reject window after which it isn't asked again unchanged.",
+    ),
 )
 
 PRICE_LIMITS: tuple[LimitKind, ...] = (

@@ -15,6 +15,8 @@ from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.quantities import BPS, MICRO, MONEY_MICRO_CAP, parse_decimal
 
 NO_ARTEFACT = "none"
+# The most that a gate can count among the few hundred events that it remembers.
+RECENT_COUNT_CAP = 400
 COUNT_CAP = 1_000_000
 DAY_MS = 86_400_000
 # The gate keeps sessions for this many days after the snapshot was made; a snapshot must not outlive them.
@@ -91,6 +93,7 @@ Quantity = Annotated[Decimal, BeforeValidator(_decimal_text), AfterValidator(_no
 Money = Annotated[Quantity, AfterValidator(_within_money_cap)]
 FeeBps = Annotated[Decimal, BeforeValidator(_decimal_text), AfterValidator(_small_fee)]
 Count = Annotated[int, Field(ge=0, le=COUNT_CAP)]
+RecentCount = Annotated[int, Field(ge=0, le=RECENT_COUNT_CAP)]
 Bps = Annotated[int, Field(ge=0, le=BPS)]
 ReserveBps = Annotated[int, Field(ge=0, lt=BPS)]
 Milliseconds = Annotated[int, Field(ge=1, le=DAY_MS)]

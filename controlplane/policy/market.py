@@ -167,9 +167,13 @@ class CurrenciesFile(Table):
 
 
 class VenuePolicy(Table):
-    """A place where orders go: what is listed there, who stands on the other side, what it costs."""
+    """A place where orders go: what is listed there, who stands on the other side, what it costs.
+
+    Venues with one `book` match against each other, under whatever name an order comes in.
+    """
 
     description: Sentence
+    book: Name
     instruments: SomeNames
     counterparties: SomeNames
     fee_maker_bps: FeeBps

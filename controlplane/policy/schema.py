@@ -24,6 +24,7 @@ from controlplane.policy.fields import (
     Names,
     Positive,
     Quantity,
+    RecentCount,
     ReserveBps,
     Sentence,
     SomeNames,
@@ -58,6 +59,8 @@ class WatchFile(Table):
     message_window_ms: Milliseconds
     denied_window_ms: Milliseconds
     participation_window_ms: Milliseconds
+    duplicate_window_ms: Milliseconds
+    reject_window_ms: Milliseconds
     snapshot_validity_hours: Annotated[int, Field(ge=1, le=(CALENDAR_DAYS_AHEAD - 1) * 24)]
     near_bps: Annotated[int, Field(ge=1, le=BPS)]
     is_phase_required: bool
@@ -129,6 +132,8 @@ class LevelScope(LevelLimits):
 class ParentScope(LevelLimits):
     children_max: Count
     amends_max: Count
+    duplicate_orders_max: RecentCount
+    same_rejects_max: RecentCount
 
 
 class InstrumentScope(Table):
@@ -184,6 +189,9 @@ class FirmFile(Table):
 
 
 class DeskScope(LevelScope):
+    """A desk's limits and strategies; orders of one beneficial owner never meet each other in a book."""
+
+    beneficial_owner: Name
     strategies: SomeNames
 
 

@@ -13,7 +13,7 @@ from controlplane.domain.errors import StateConflict, VenueUnavailable
 from controlplane.domain.instruments import Instrument
 from controlplane.domain.orders import OrderType, Side, TimeInForce
 from controlplane.domain.quantities import MICRO
-from controlplane.domain.reports import ReportKind, VenueReport
+from controlplane.domain.reports import ReportKind, VenueReport, reason_of
 from executor.marketdata.book import Book
 from executor.marketdata.events import Fault, MarketEvent, Remedy
 from executor.simulation.chance import Chance
@@ -341,6 +341,7 @@ class Exchange:
                 route=0 if record is None else record.order.route,
                 side=0 if record is None else int(record.order.side),
                 cumulative_lots=0 if record is None else record.filled_lots,
+                reason=reason_of(record.reason) if record is not None and kind is ReportKind.REJECTED else 0,
             )
         )
 

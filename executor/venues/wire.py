@@ -26,6 +26,7 @@ _REPORT_FIELDS = (
     "exchange_ns",
     "side",
     "cumulative_lots",
+    "reason",
 )
 
 

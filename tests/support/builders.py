@@ -113,7 +113,9 @@ def roomy_snapshot(**changes: Any) -> Snapshot:
         for name, _ in snapshot.parent_limits
     )
     rules = tuple(dataclasses.replace(rule, participation_floor_lots=0) for rule in snapshot.instruments)
-    return dataclasses.replace(snapshot, nodes=nodes, parent_limits=parents, instruments=rules, **changes)
+    # Most tests buy and sell at one price: whether their own orders could meet is asked where it is the question.
+    free: dict[str, Any] = {"nodes": nodes, "parent_limits": parents, "instruments": rules, "owners": ()}
+    return dataclasses.replace(snapshot, **(free | changes))
 
 
 def _roomy_limits() -> NodeLimits:

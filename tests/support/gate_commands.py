@@ -197,6 +197,8 @@ class Stream:
             words = self.chance.choice(asked)
             # Asked again: word for word, or with another quantity under the same identifier.
             return words if self.chance.random() < 0.6 else (*words[:9], words[9] ^ 1, *words[10:])
+        if roll < 0.10 and asked:
+            return self._same_again(self.chance.choice(asked))
         if sent and roll < 0.30:
             return self._amend(self.chance.choice(sent))
         if sent and roll < (0.32 if self.venue.is_crowded else 0.42):
@@ -204,6 +206,12 @@ class Stream:
             child_id = one.child_id if self.chance.random() < 0.9 else self._mint()
             return self._command(CommandKind.CANCEL, self._mint(), child_id, one.block, 0, 0)
         return self._enter(self.chance.choice(self.blocks))
+
+    def _same_again(self, words: Words) -> Words:
+        """Return the same request under a fresh identifier."""
+        request_id = self._mint()
+        is_new = words[0] >> 8 & 0xFF in (CommandKind.NEW, CommandKind.QUOTE_ACCEPTANCE)
+        return (*words[:3], request_id, request_id if is_new else words[4], *words[5:])
 
     def _enter(self, block: Block) -> Words:
         child_id, kind = self._mint(), CommandKind.NEW

@@ -181,7 +181,8 @@ class Desk:
         words = (
             w.REPORT_APPLIED | kind << 8 | w.SCHEMA, 0, 0, 0, child, 0, changes.get("route", known[6]),
             changes.get("side", known[7]), 0, changes.get("lots", 0), changes.get("price", 0),
-            changes.get("cumulative", 0), 0, changes.get("execution", 0), changes.get("fee", 0), self.wall_ns,
+            changes.get("cumulative", 0), changes.get("reason", 0), changes.get("execution", 0),
+            changes.get("fee", 0), self.wall_ns,
         )  # fmt: skip
         return self.send(words)
 

@@ -113,6 +113,7 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         changes  fields of the snapshot to replace
     """
     chance = Random(f"universe {seed}")
+    own = Random(f"behaviour {seed}")
     listed = listings(start_ns)
     routes = _routes(listed)
     shifts = tuple((start_ns + k * 30 * SECOND_NS, start_ns + (k * 30 + 26) * SECOND_NS) for k in range(-2, 4_000))
@@ -126,7 +127,13 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         models=_models(start_ns),
         routes=routes,
         parent_limits=tuple(
-            (strategy, ParentLimits(_node_limits(chance, scale, 4), chance.randint(3, 60), chance.randint(2, 40)))
+            (
+                strategy,
+                ParentLimits(
+                    _node_limits(chance, scale, 4), chance.randint(3, 60), chance.randint(2, 40),
+                    own.choice((1, 2, NO_LIMIT)), own.choice((1, 2, NO_LIMIT)),
+                ),
+            )
             for strategy in ("alpha", "beta", "gamma")
         ),
         rates=(CurrencyRate("USD", 1_000_000, True), CurrencyRate("BTC"), CurrencyRate("EUR", 1_100_000)),
@@ -138,6 +145,9 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         message_window_ns=2 * SECOND_NS,
         denied_window_ns=5 * SECOND_NS,
         participation_window_ns=30 * SECOND_NS,
+        owners=(("north", "us"), ("south", own.choice(("us", "them")))) if seed % 3 == 0 else (),
+        books=tuple((venue, own.choice((venue, "ONE"))) for venue in VENUES),
+        reject_window_ns=5 * SECOND_NS,
     )
     return dataclasses.replace(snapshot, **changes)  # type: ignore[arg-type]
 

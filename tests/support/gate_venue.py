@@ -10,6 +10,7 @@ from controlplane.gate import words as w
 from tests.support.gate_market import SmallMarket, Words
 
 FILL = w.REPORT_APPLIED | ReportKind.FILLED << 8
+REFUSALS = (ReportKind.REJECTED, ReportKind.AMEND_REJECTED)
 ENDS = (ReportKind.CANCELLED, ReportKind.REJECTED, ReportKind.EXPIRED, ReportKind.NOT_SENT)
 
 
@@ -109,7 +110,7 @@ class SmallVenue:
             price = sent.price_ticks
         return (
             w.REPORT_APPLIED | kind << 8 | w.SCHEMA, 0, 0, 0, sent.child_id, 0, sent.route, sent.block.side, 0, lots,
-            price, cumulative, 0, execution, fee, 0,
+            price, cumulative, self.chance.choice((0, 7, 7)) if kind in REFUSALS else 0, execution, fee, 0,
         )  # fmt: skip
 
     def _about_stranger(self, child_id: int) -> Words:

@@ -116,6 +116,7 @@ VENUES = """
 [venues.SIM]
 description = "simulated venue"
 instruments = ["BTC-PERP", "BTC-INVERSE", "ETH-PERP", "ETH-CALL"]
+book = "SIM"
 counterparties = ["SIM-CLEARING"]
 fee_maker_bps = "-0.5"
 fee_taker_bps = "5"
@@ -160,6 +161,8 @@ rate_age_ms_max = 60000
 message_window_ms = 10000
 denied_window_ms = 60000
 participation_window_ms = 300000
+duplicate_window_ms = 1000
+reject_window_ms = 10000
 snapshot_validity_hours = 168
 near_bps = 8000
 is_phase_required = true
@@ -227,7 +230,7 @@ FIRM = (
 )
 
 DESKS = (
-    f'[desks.crypto]\nstrategies = ["crypto/twap", "crypto/pov"]\n{_level("400000")}\n'
+    f'[desks.crypto]\nbeneficial_owner = "FIRM"\nstrategies = ["crypto/twap", "crypto/pov"]\n{_level("400000")}\n'
     f"[desks.crypto.instruments]\n{_lines(_SHARE)}"
 )
 
@@ -235,6 +238,7 @@ STRATEGIES = (
     f"[limit_sets.wide]\n{_level('300000')}\n[limit_sets.wide.instruments]\n{_lines(_SHARE)}\n"
     f"[limit_sets.narrow]\n{_level('200000')}\n[limit_sets.narrow.instruments]\n{_lines(_SHARE)}\n"
     f"[parent_limit_sets.block]\n{_level('100000')}children_max = 500\namends_max = 900\n"
+    "duplicate_orders_max = 400\nsame_rejects_max = 300\n"
     """
 [strategies."crypto/twap"]
 instruments = ["BTC-PERP", "BTC-INVERSE", "ETH-PERP", "ETH-CALL"]

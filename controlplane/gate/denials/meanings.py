@@ -209,6 +209,18 @@ EXPLANATIONS: dict[DenialCode, Explanation] = {
         "The gate holds as many live orders as it has room for.",
         "The confirmed end of a live order.",
     ),
+    DenialCode.SELF_TRADE_POSSIBLE: Explanation(
+        "The order could meet a live order of the same beneficial owner in the same book, also one being cancelled.",
+        "A price that can't reach it, or the confirmed end of that order.",
+    ),
+    DenialCode.DUPLICATE_ORDER: Explanation(
+        "The parent order has had as many orders with this price and quantity in the window as are tolerated.",
+        "Time, or another price or quantity; what is denied for this isn't counted.",
+    ),
+    DenialCode.REJECT_LOOP: Explanation(
+        "The venue has rejected exactly this request, for one reason, as often in the window as is tolerated.",
+        "Any change to the request, or time.",
+    ),
     DenialCode.GATE_UNAVAILABLE: Explanation(
         "The gate of the machine doesn't answer, so the program that asked denies by itself.",
         "The gate runs again; the program reaches it without help.",

@@ -181,6 +181,18 @@ SENTENCES: dict[DenialCode, tuple[str, str]] = {
         "count",
         "The gate holds {measured} live orders and has room for {limit}; wait until some have ended.",
     ),
+    DenialCode.SELF_TRADE_POSSIBLE: (
+        "ticks",
+        "The price {measured} of {instrument} could meet our own live order at {limit}; wait for its end or keep away.",
+    ),
+    DenialCode.DUPLICATE_ORDER: (
+        "count",
+        "Parent order {parent} would have {measured} equal orders in the window, at most {limit} are allowed; wait.",
+    ),
+    DenialCode.REJECT_LOOP: (
+        "count",
+        "The venue rejected this request of parent order {parent} {measured} times for one reason; change it or wait.",
+    ),
     DenialCode.GATE_UNAVAILABLE: (
         "count",
         "The gate on this machine doesn't answer, so nothing may be sent; start it with `controlplane gate`.",

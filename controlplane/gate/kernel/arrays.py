@@ -24,10 +24,12 @@ from controlplane.journal import record
     PARTICIPATION_BUCKET_NS, IS_PHASE_REQUIRED, NOTICE_COUNT, LIVE_COUNT, PERMIT_LOW, PERMIT_HIGH, LAST_SEQUENCE,
     STEADY_OFFSET_NS,
 ) = range(55)  # fmt: skip
-PROGRAMS_AT = 64  # highest request identifier seen, one word for each of the 256 programs
-ENTRY_AT = 320  # the 32 words of the record being made
-SCRATCH_AT = 352  # what one decision works out on its way, 80 words
-TABLES_AT = 448
+# Of the families of controls.
+(DUPLICATES_AT, REJECTS_AT, OWN_BOOKS_AT, DUPLICATE_WINDOW_NS, REJECT_WINDOW_NS) = range(55, 60)
+PROGRAMS_AT = 128  # highest request identifier seen, one word for each of the 256 programs
+ENTRY_AT = 384  # the 32 words of the record being made
+SCRATCH_AT = 416  # what one decision works out on its way, 89 words
+TABLES_AT = 512
 
 # --- scratch: the request as the checks see it
 # ----------------------------------------------------------------------------
@@ -89,8 +91,8 @@ PARENT_FREE_STATE, PARENT_OPEN, PARENT_CLOSED_STATE = 0, 1, 2
     ORDER_PRICE, ORDER_MICRO,
     ORDER_IS_AGGRESSIVE, ORDER_TYPE, ORDER_OLD_TOTAL, ORDER_OLD_PRICE, ORDER_SEQUENCE, ORDER_TRIGGER, ORDER_NEXT_FREE,
     ORDER_IS_CANCELLING,
-    ORDER_VALUE_PRICE, ORDER_OLD_VALUE_PRICE, ORDER_OLD_TRIGGER, ORDER_IS_ENDING,
-) = range(22)  # fmt: skip
+    ORDER_VALUE_PRICE, ORDER_OLD_VALUE_PRICE, ORDER_OLD_TRIGGER, ORDER_IS_ENDING, ORDER_NEXT_OWN, ORDER_PREVIOUS_OWN,
+) = range(24)  # fmt: skip
 ORDER_WORDS = 24
 FREE, RESERVED, SENT, WORKING, UNKNOWN, AMENDING = 0, 1, 2, 3, 4, 5
 ORDER_STATE_NAMES = ("free", "reserved", "sent", "working", "unknown", "amend pending")
@@ -101,8 +103,9 @@ ROUTE_CELLS = 9  # same order; the parent's own is filled in for each order, ins
 ROUTE_AMENDS_MAX,
  ROUTE_PARENT_ORDER_MICRO, ROUTE_PARENT_GROSS, ROUTE_PARENT_NET, ROUTE_PARENT_OPEN, ROUTE_PARENT_LIVE,
  ROUTE_PARENT_LOSS,
- ROUTE_PARENT_ORDER_MESSAGES, ROUTE_PARENT_DENIED, ROUTE_PARENT_MESSAGES,
- ) = range(18, 34)  # fmt: skip
+ ROUTE_PARENT_ORDER_MESSAGES, ROUTE_PARENT_DENIED, ROUTE_PARENT_MESSAGES, ROUTE_DUPLICATES_MAX,
+ ROUTE_REJECTS_MAX, ROUTE_OWN_BOOK, ROUTE_DIGEST,
+ ) = range(18, 38)  # fmt: skip
 ROUTE_WORDS = 40
 SCOPES = 9
 
@@ -134,6 +137,19 @@ VOLUME_NS, VOLUME_FIRST_NS, VOLUME_LIVE, VOLUME_FLOOR = 0, 1, 2, 3
 VOLUME_MARKET = 4
 VOLUME_OWN = VOLUME_MARKET + WINDOW_WORDS
 VOLUME_WORDS = 48
+
+# The live orders of one beneficial owner in one instrument and book: buys, then sells, three words each.
+OWN_FIRST, OWN_BEST, OWN_IS_STALE = 0, 1, 2
+OWN_SELLS = 3
+OWN_WORDS = 8
+
+# The last so many of something: how many there were and the newest time, the newest of each hash, then the rows.
+RECENT_ROWS = 512
+RECENT_COUNT, RECENT_NEWEST_NS, RECENT_HEADS = 0, 1, 2
+RECENT_FIRST = RECENT_HEADS + RECENT_ROWS
+RECENT_KEY, RECENT_NS, RECENT_PREVIOUS, RECENT_REASON = 0, 1, 2, 3
+RECENT_ROW_WORDS = 4
+RECENT_WORDS = RECENT_FIRST + RECENT_ROWS * RECENT_ROW_WORDS
 
 REQUEST_WORDS = 24  # identifier, content digest, sequence, permit (2 words), then head and the 16 result words
 EXECUTION_WORDS = 1

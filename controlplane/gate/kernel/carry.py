@@ -11,6 +11,7 @@ from typing import Any
 from controlplane.domain.errors import SnapshotMismatch
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import entry, words_at
+from controlplane.gate.kernel.families.own_book import enter_own_book
 from controlplane.gate.kernel.ledger import insert, revalue_instrument
 from controlplane.gate.kernel.loading import State
 from controlplane.gate.kernel.observing import listing_key
@@ -55,6 +56,9 @@ def carry_over(old: State, new: State) -> None:
     _copy_parents(rows)
     _copy_orders(rows)
     _copy_remembered(rows)
+    for table in (a.DUPLICATES_AT, a.REJECTS_AT):
+        before, after = int(old.words[table]), int(new.words[table])
+        new.words[after : after + a.RECENT_WORDS] = old.words[before : before + a.RECENT_WORDS]
     new.words[a.STATE_DIGEST] = old.words[a.STATE_DIGEST]
 
 
@@ -282,7 +286,7 @@ def _copy_remembered(rows: _Rows) -> None:
 
 
 def revalue_all(state: State) -> None:
-    """Value every position again under new terms of its instrument."""
+    """Value every position again under new terms, and hang every live order into the book of its owner again."""
     revalue_cells(state.address)
 
 
@@ -292,6 +296,9 @@ def revalue_cells(address: int) -> int:
     s = words_at(address)
     for number in range(s[a.INSTRUMENT_COUNT]):
         revalue_instrument(s, s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS)
+    for order in range(s[a.ORDERS_AT], s[a.ORDERS_AT] + s[a.ORDER_CAPACITY] * a.ORDER_WORDS, a.ORDER_WORDS):
+        if s[order + a.ORDER_STATE] != a.FREE:
+            enter_own_book(s, order)
     return s[a.INSTRUMENT_COUNT]
 
 

@@ -14,6 +14,8 @@ from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import checks, denials, exposure
 from controlplane.gate.kernel.compiled import Words, compiled, seldom, words_at
+from controlplane.gate.kernel.families.own_book import check_self_trade, enter_own_book, reprice_own_book
+from controlplane.gate.kernel.families.repeats import check_repeats, note_order
 from controlplane.gate.kernel.ledger import find, insert, reserve
 from controlplane.gate.kernel.requests import recall
 from controlplane.gate.kernel.valuation import lots_within
@@ -58,6 +60,8 @@ def decide(s: Words) -> int:
         checks.choose_reference(s)
         checks.check_rate(s)
         checks.check_collar(s)
+        check_self_trade(s)
+        check_repeats(s)
         if checks.value_order(s):
             check_limits(s)
     return settle_verdict(s)
@@ -355,6 +359,8 @@ def take_order(s: Words) -> None:
     s[s[a.PARENT_ROW] + a.PARENT_LIVE] += s[a.NEW_LOTS]
     reserve(s, s[a.SIDE], s[a.NEW_LOTS], s[a.NEW_MICRO], 1)
     count_aggressive(s, order, s[a.NEW_LOTS])
+    enter_own_book(s, order)
+    note_order(s)
 
 
 @compiled
@@ -381,6 +387,7 @@ def take_amend(s: Words) -> None:
     s[s[a.PARENT_ROW] + a.PARENT_LIVE] += change
     reserve(s, s[a.SIDE], change, s[a.NEW_MICRO] - s[a.OLD_MICRO], 0)
     count_aggressive(s, order, s[a.NEW_LOTS])
+    reprice_own_book(s, order)
 
 
 @compiled

@@ -17,9 +17,9 @@ from controlplane.domain.quantities import BPS, MICRO, NANO, ceil_div
 from controlplane.domain.scopes import CrossDimension, Level, Route, Scope
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import LINE_WORDS, aligned_zeros
+from controlplane.gate.kernel.families.tables import family_tables, fill_families, part_ns
 from controlplane.gate.kernel.ledger import insert
 from controlplane.gate.kernel.observing import listing_key
-from controlplane.gate.kernel.windows import PARTS
 from controlplane.gate.snapshot import (
     NO_LIMIT,
     InstrumentLimits,
@@ -92,6 +92,7 @@ class _Builder:
         self._fill_volumes()
         for number, route in enumerate(self.snapshot.routes):
             self._fill_route(number, route)
+        fill_families(self.words, self.snapshot)
         self._chain_free_rows()
         return State(self.words, self._handles(), self.snapshot, self.capacity)
 
@@ -132,6 +133,7 @@ class _Builder:
             (a.EXECUTIONS_AT, size.executions * a.EXECUTION_WORDS),
             (a.ORDER_INDEX_AT, 2 * size.orders * a.INDEX_WORDS),
             (a.ORDERS_AT, size.orders * a.ORDER_WORDS),
+            *family_tables(self.snapshot),
         )
         place = a.TABLES_AT
         for word, words in tables:
@@ -152,9 +154,9 @@ class _Builder:
             (a.EXECUTION_CAPACITY, size.executions), (a.PERMIT_TTL_NS, snapshot.permit_ttl_ns),
             (a.PHASE_AGE_NS_MAX, snapshot.phase_age_ns_max), (a.VOLUME_AGE_NS_MAX, snapshot.volume_age_ns_max),
             (a.RATE_AGE_NS_MAX, snapshot.rate_age_ns_max), (a.IS_PHASE_REQUIRED, int(snapshot.is_phase_required)),
-            (a.MESSAGE_BUCKET_NS, _bucket_ns(snapshot.message_window_ns)),
-            (a.DENIED_BUCKET_NS, _bucket_ns(snapshot.denied_window_ns)),
-            (a.PARTICIPATION_BUCKET_NS, _bucket_ns(snapshot.participation_window_ns)),
+            (a.MESSAGE_BUCKET_NS, part_ns(snapshot.message_window_ns)),
+            (a.DENIED_BUCKET_NS, part_ns(snapshot.denied_window_ns)),
+            (a.PARTICIPATION_BUCKET_NS, part_ns(snapshot.participation_window_ns)),
         )  # fmt: skip
         for word, value in pairs:
             words[word] = value
@@ -389,10 +391,3 @@ def _limit_words(limits: NodeLimits) -> tuple[tuple[int, int], ...]:
         (a.NODE_MESSAGES_MAX, limits.message_count_max), (a.NODE_ORDER_MESSAGES_MAX, orders_max),
         (a.NODE_DENIED_MAX, limits.denied_count_max),
     )  # fmt: skip
-
-
-def _bucket_ns(window_ns: int) -> int:
-    """Return the length of one part of a window, rounded up, so that the parts cover at least the window."""
-    if window_ns <= 0:
-        raise PolicyInvalid(f"A window of {window_ns} ns measures nothing; give every window a positive length.")
-    return ceil_div(window_ns, PARTS)

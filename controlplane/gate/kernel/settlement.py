@@ -10,6 +10,8 @@ from controlplane.domain.states import TradingState
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled
 from controlplane.gate.kernel.decision import ALLOWED, DENIED, count_aggressive, set_path
+from controlplane.gate.kernel.families.own_book import leave_own_book, reprice_own_book
+from controlplane.gate.kernel.families.repeats import note_reject
 from controlplane.gate.kernel.hashing import fold
 from controlplane.gate.kernel.ledger import find, insert, remove, reserve, settle
 from controlplane.gate.kernel.parents import release_parent
@@ -51,6 +53,8 @@ def apply_report(s: Words) -> int:
     path_of(s, order)
     if kind == NOT_SENT and is_seen_by_venue(s, order):
         return DENIED
+    if kind == REJECTED and s[order + a.ORDER_IS_ENDING] == 0:
+        note_reject(s, order, False)
     if kind in (NOT_SENT, CANCELLED, REJECTED, EXPIRED):
         end_order(s, order)
     elif s[order + a.ORDER_IS_ENDING] != 0:
@@ -207,12 +211,14 @@ def answer_amend(s: Words, order: int, is_accepted: bool) -> None:
         if s[a.E_QUANTITY] > 0:
             s[order + a.ORDER_TOTAL] = s[a.E_QUANTITY]
     else:
+        note_reject(s, order, True)
         s[order + a.ORDER_TOTAL], s[order + a.ORDER_PRICE] = s[order + a.ORDER_OLD_TOTAL], s[order + a.ORDER_OLD_PRICE]
         s[order + a.ORDER_VALUE_PRICE], s[order + a.ORDER_TRIGGER] = (
             s[order + a.ORDER_OLD_VALUE_PRICE],
             s[order + a.ORDER_OLD_TRIGGER],
         )
     s[order + a.ORDER_STATE] = a.WORKING
+    reprice_own_book(s, order)
     lots = max(0, s[order + a.ORDER_TOTAL] - s[order + a.ORDER_FILLED])
     resize(s, order, lots)
     if lots == 0:
@@ -231,6 +237,7 @@ def end_order(s: Words, order: int) -> None:
     if unseen > 0:
         s[order + a.ORDER_TOTAL] = claimed
         s[order + a.ORDER_IS_ENDING], s[order + a.ORDER_IS_CANCELLING], s[order + a.ORDER_STATE] = 1, 1, a.UNKNOWN
+        reprice_own_book(s, order)
         resize(s, order, unseen)
     else:
         resize(s, order, 0)
@@ -241,6 +248,7 @@ def end_order(s: Words, order: int) -> None:
 def free_order(s: Words, order: int) -> None:
     """Give the row of a finished order back."""
     reserve(s, s[order + a.ORDER_SIDE], 0, 0, -1)
+    leave_own_book(s, order)
     remove(s, s[a.ORDER_INDEX_AT], 2 * s[a.ORDER_CAPACITY] - 1, s[order + a.ORDER_ID])
     s[order + a.ORDER_STATE], s[order + a.ORDER_ID] = a.FREE, 0
     s[order + a.ORDER_NEXT_FREE] = s[a.ORDER_FREE]

@@ -16,6 +16,7 @@ from controlplane.gate.plain.terms import RouteTerms, Terms, order_messages_max
 from controlplane.gate.snapshot import InstrumentLimits, NodeLimits, ParentLimits
 
 WINDOW_PARTS = 16
+RECENT_EVENTS = 512
 
 
 @dataclass(slots=True)
@@ -42,6 +43,25 @@ class Window:
         if self.counted and self.counted[-1][0] == self.newest:
             amount += self.counted.pop()[1]
         self.counted.append((self.newest, amount))
+
+
+@dataclass(slots=True)
+class Recents:
+    """The last few hundred events with their times and reasons; its clock never goes back."""
+
+    window_ns: int
+    newest_ns: int = 0
+    events: deque[tuple[tuple[object, ...], int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
+
+    def reasons(self, key: tuple[object, ...], now_ns: int) -> list[int]:
+        """Return the reasons of the events with a key that are younger than the window, oldest first."""
+        since = max(now_ns, self.newest_ns) - self.window_ns
+        return [reason for known, at, reason in self.events if known == key and at > since]
+
+    def note(self, key: tuple[object, ...], now_ns: int, reason: int = 0) -> None:
+        """Remember an event; of too many the oldest is forgotten."""
+        self.newest_ns = max(now_ns, self.newest_ns)
+        self.events.append((key, self.newest_ns, reason))
 
 
 @dataclass(slots=True)
@@ -258,6 +278,7 @@ class LiveOrder:
         asked          terms that the venue has, or was asked for by an amend in flight
         before         terms to return to when that amend is rejected; None when none is in flight
         reserved_lots  live part that counts in every limit, with reserved_micro its exposure
+        type_word      order type and time in force as they were asked for
         is_ending      the venue said that it ended and filled more than we have seen: asked.total_lots says how much
     """
 
@@ -269,6 +290,7 @@ class LiveOrder:
     reserved_lots: int
     reserved_micro: int
     is_aggressive: bool
+    type_word: int
     state: int = OrderState.RESERVED
     before: Pricing | None = None
     filled_lots: int = 0
@@ -288,6 +310,8 @@ class Book:
     volumes: dict[tuple[str, str | None], Volume]
     free_slots: list[int]
     window_ns: tuple[int, int, int]
+    duplicates: Recents
+    rejects: Recents
     parents: dict[int, Parent] = field(default_factory=dict)
     orders: dict[int, LiveOrder] = field(default_factory=dict)
 

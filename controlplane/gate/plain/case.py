@@ -22,6 +22,7 @@ class Request:
     side: int
     order_type: int
     time_in_force: int
+    type_word: int
     total_lots: int
     price_ticks: int
     trigger_ticks: int
@@ -41,6 +42,7 @@ class Request:
             side=words[7],
             order_type=words[8] & 0xFF,
             time_in_force=words[8] >> 8,
+            type_word=words[8],
             total_lots=words[9],
             price_ticks=words[10],
             trigger_ticks=words[11],

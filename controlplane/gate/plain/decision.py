@@ -12,7 +12,7 @@ from controlplane.domain.ids import ID_MAX, PROGRAM_BITS
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.scopes import Level
-from controlplane.gate.plain import checks, sizes
+from controlplane.gate.plain import checks, repeats, sizes
 from controlplane.gate.plain.book import Book, LiveOrder, OrderState, Path, Pricing
 from controlplane.gate.plain.case import Case, Request
 from controlplane.gate.plain.findings import Finding
@@ -144,6 +144,8 @@ def _check(case: Case, snapshot: Snapshot, *, orders_max: int) -> None:
     checks.choose_reference(case)
     checks.check_rate(case, rate_age_ns_max=snapshot.rate_age_ns_max)
     checks.check_collar(case)
+    repeats.check_self_trade(case)
+    repeats.check_repeats(case)
     if checks.value_order(case):
         sizes.check_limits(case, volume_age_ns_max=snapshot.volume_age_ns_max)
         if case.amended is None and len(case.book.orders) >= orders_max:
@@ -224,12 +226,14 @@ def _take_order(case: Case) -> None:
         reserved_lots=request.total_lots,
         reserved_micro=case.counted_micro,
         is_aggressive=case.is_aggressive,
+        type_word=request.type_word,
     )
     case.book.orders[order.child_id] = order
     parent.children += 1
     parent.live_lots += order.reserved_lots
     reserve(case.findings.path, order.side, order.reserved_lots, order.reserved_micro, orders=1)
     count_aggressive(case.book, order, order.reserved_lots)
+    repeats.note_order(case)
 
 
 def _take_amend(case: Case, order: LiveOrder) -> None:

@@ -12,6 +12,7 @@ from controlplane.gate.plain.book import (
     Parent,
     Place,
     Rate,
+    Recents,
     Volume,
     Window,
 )
@@ -38,6 +39,8 @@ def empty_book(snapshot: Snapshot, *, parents_max: int) -> Book:
         # The place given back last is given out first; the first parent of all gets place 1.
         free_slots=list(range(parents_max, 0, -1)),
         window_ns=windows,
+        duplicates=Recents(snapshot.duplicate_window_ns),
+        rejects=Recents(snapshot.reject_window_ns),
     )
 
 

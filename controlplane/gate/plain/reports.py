@@ -18,6 +18,7 @@ from controlplane.gate.plain.decision import Answer
 from controlplane.gate.plain.ledger import reserve, resize, settle
 from controlplane.gate.plain.money import MONEY_MAX
 from controlplane.gate.plain.notices import release_parent
+from controlplane.gate.plain.repeats import note_reject
 from controlplane.gate.plain.terms import RouteTerms
 
 
@@ -35,6 +36,7 @@ class Report:
     execution_id: int
     fee_micro: int
     monotonic_ns: int
+    reason: int
 
     @classmethod
     def of(cls, words: Sequence[int], *, monotonic_ns: int) -> "Report":
@@ -49,6 +51,7 @@ class Report:
             execution_id=words[13],
             fee_micro=words[14],
             monotonic_ns=monotonic_ns,
+            reason=words[12],
         )
 
     @property
@@ -104,6 +107,8 @@ def _move(book: Book, order: LiveOrder, report: Report) -> Outcome:
     is_seen = order.state in (OrderState.WORKING, OrderState.AMENDING) or order.filled_lots > 0
     if report.kind == ReportKind.NOT_SENT and is_seen:
         return Outcome.DENIED  # the venue has answered for it, whatever the sender believes
+    if report.kind == ReportKind.REJECTED and not order.is_ending:
+        note_reject(book, order, report.monotonic_ns, report.reason, is_amend=False)
     if report.kind in TERMINAL:
         end_order(book, order, report.cumulative_lots)
     elif order.is_ending:
@@ -111,6 +116,8 @@ def _move(book: Book, order: LiveOrder, report: Report) -> Outcome:
     elif report.kind == ReportKind.AMENDED:
         answer_amend(book, order, report.lots)
     elif report.kind == ReportKind.AMEND_REJECTED:
+        if order.state == OrderState.AMENDING:
+            note_reject(book, order, report.monotonic_ns, report.reason, is_amend=True)
         answer_amend(book, order, None)
     elif report.kind in (ReportKind.CANCEL_REQUESTED, ReportKind.CANCEL_REJECTED):
         order.is_cancelling = report.kind == ReportKind.CANCEL_REQUESTED

@@ -105,12 +105,14 @@ class RouteTerms:
     Fields
         scopes  firm, desk, strategy, model, instrument, underlying, venue, counterparty
         model   None when the limits know no model of this name, which counts as not approved
+        own_book  instrument, book and beneficial owner (GT33); None where its orders are compared with none
     """
 
     route: Route
     scopes: tuple[Scope, ...]
     model: ModelRule | None
     parent_limits: ParentLimits
+    own_book: tuple[str, str, str] | None
 
     @property
     def business(self) -> tuple[str, ...]:
@@ -142,9 +144,16 @@ def routes_of(snapshot: Snapshot) -> tuple[RouteTerms, ...]:
             route.scopes(underlyings[route.instrument]),
             models.get(route.model),
             parents.get(route.strategy, ParentLimits()),
+            _own_book(route, dict(snapshot.owners), dict(snapshot.books)),
         )
         for route in snapshot.routes
     )
+
+
+def _own_book(route: Route, owners: dict[str, str], books: dict[str, str]) -> tuple[str, str, str] | None:
+    if route.desk not in owners or route.venue not in books:
+        return None
+    return route.instrument, books[route.venue], owners[route.desk]
 
 
 def order_messages_max(limits: NodeLimits) -> int:

@@ -38,7 +38,10 @@ def trade_a_little(rig: Rig, chance: random.Random, price: int) -> None:
     if len(live) < 3:
         position = rig.position()
         side = Side.BUY if position < -500 else Side.SELL if position > 500 else chance.choice((Side.BUY, Side.SELL))
-        rig.work(side, chance.randint(1, 300), price - side * chance.randint(-5, 50))
+        asked = price - side * chance.randint(-5, 50)
+        # Nobody trades with himself: it stays behind its own orders on the other side.
+        others = [order.price_ticks for order in live if order.side != side]
+        rig.work(side, chance.randint(1, 300), side * min([side * asked, *(side * other - 1 for other in others)]))
         return
     order = chance.choice(live)
     match chance.randint(0, 2):

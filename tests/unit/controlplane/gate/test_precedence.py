@@ -15,6 +15,7 @@ import pytest
 from controlplane.domain.decisions import PRECEDENCE, DenialCode, Verdict
 from controlplane.domain.observations import Phase
 from controlplane.domain.orders import CommandKind, OrderType, Side
+from controlplane.domain.reports import ReportKind
 from controlplane.gate.snapshot import CurrencyRate, Snapshot
 from tests.support.builders import (
     CALL,
@@ -145,6 +146,12 @@ def _full_of_orders(rig: Rig) -> None:
         assert rig.buy(1).is_allowed
 
 
+def _rejected_once(rig: Rig) -> None:
+    """Have the venue reject the very order that is asked for next."""
+    assert rig.buy(10).is_allowed
+    rig.tell(ReportKind.REJECTED, rig.last, reason=7)
+
+
 def _old_volume(rig: Rig) -> None:
     rig.clock.advance(10 * SECOND + 1)
     rig.quote(PRICE - 1, PRICE + 1)
@@ -216,6 +223,14 @@ TABLE: Mapping[DenialCode, Fault] = {
     Code.PARTICIPATION_UNKNOWN: _after(_old_volume),
     Code.PARTICIPATION_ABOVE_LIMIT: _limit(DESK, participation_bps_max=0),
     Code.CAPACITY_EXHAUSTED: _after(_full_of_orders),
+    Code.SELF_TRADE_POSSIBLE: Fault(
+        limits=lambda snapshot: dataclasses.replace(snapshot, owners=(("crypto", "US"),)),
+        happens=lambda rig: rig.work(Side.SELL, lots=1) and None,
+    ),
+    Code.DUPLICATE_ORDER: Fault(limits=lambda snapshot: with_parent_limits(snapshot, duplicate_orders_max=0)),
+    Code.REJECT_LOOP: Fault(
+        limits=lambda snapshot: with_parent_limits(snapshot, same_rejects_max=1), happens=_rejected_once
+    ),
 }
 
 
@@ -265,6 +280,10 @@ PAIRS: tuple[tuple[DenialCode, DenialCode], ...] = (
     (Code.DENIED_RATE_ABOVE_LIMIT, Code.PARTICIPATION_UNKNOWN),
     (Code.DENIED_RATE_ABOVE_LIMIT, Code.PARTICIPATION_ABOVE_LIMIT),
     (Code.CAPACITY_EXHAUSTED, Code.PARTICIPATION_UNKNOWN),
+    (Code.SELF_TRADE_POSSIBLE, Code.PARTICIPATION_UNKNOWN),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.SELF_TRADE_POSSIBLE),
+    (Code.DUPLICATE_ORDER, Code.PARTICIPATION_ABOVE_LIMIT),
+    (Code.REJECT_LOOP, Code.PHASE_NOT_TRADING),
 )
 
 # Found before the gate knows what the order is about: nothing behind them can be judged, so nothing else is named.

@@ -217,8 +217,8 @@ def test_only_the_status_approved_approves_a_model(status: str) -> None:
 
 def test_parent_limits_stand_under_the_name_of_their_strategy() -> None:
     assert small_snapshot().parent_limits == (
-        ("crypto/pov", ParentLimits(PARENT, children_max=500, amends_max=900)),
-        ("crypto/twap", ParentLimits(PARENT, children_max=500, amends_max=900)),
+        ("crypto/pov", ParentLimits(PARENT, 500, 900, duplicate_orders_max=400, same_rejects_max=300)),
+        ("crypto/twap", ParentLimits(PARENT, 500, 900, duplicate_orders_max=400, same_rejects_max=300)),
     )
 
 

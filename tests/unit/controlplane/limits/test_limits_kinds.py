@@ -45,10 +45,10 @@ def test_every_number_of_the_snapshot_is_a_kind_of_limit(
     ("scope_kind", "table", "others"),
     [
         (Level.FIRM, schema.LevelScope, {"instruments"}),
-        (Level.DESK, schema.DeskScope, {"instruments", "strategies"}),
+        (Level.DESK, schema.DeskScope, {"instruments", "strategies", "beneficial_owner"}),
         (Level.STRATEGY, schema.LevelScope, {"instruments"}),
         (Level.MODEL, schema.LevelScope, {"instruments"}),
-        (Level.PARENT, schema.ParentScope, {"children_max", "amends_max"}),
+        (Level.PARENT, schema.ParentScope, {"children_max", "amends_max", "duplicate_orders_max", "same_rejects_max"}),
         (CrossDimension.INSTRUMENT, schema.InstrumentScope, set()),
         (CrossDimension.UNDERLYING, schema.UnderlyingScope, set()),
         (CrossDimension.VENUE, schema.VenueScope, {"instruments"}),
@@ -79,7 +79,7 @@ def test_a_line_of_instrument_limits_asks_for_exactly_the_kinds_that_have_a_mean
 
 
 def test_every_kind_has_a_name_of_its_own_and_a_sentence() -> None:
-    assert len({kind.name for kind in KINDS}) == len(KINDS) == 20
+    assert len({kind.name for kind in KINDS}) == len(KINDS) == 22
     assert all(kind.meaning.endswith(".") for kind in KINDS)
     assert {kind.home for kind in KINDS} == set(Home)
 
