@@ -18,6 +18,7 @@ def register(application: typer.Typer) -> None:
     policies = typer.Typer(help="Judge a rule book before a gate has it.", no_args_is_help=True)
     for command in (lint, diff):
         policies.command()(command)
+    policies.command("test")(run_cases)
     application.add_typer(policies, name="policy")
 
 
@@ -74,6 +75,31 @@ def diff(
         counts = ", ".join(f"{sum(one.effect is kind for one in found)} {kind}" for kind in Effect)
         say(f"{len(found)} changed lines: {counts}; as a whole {effect}.")
     raise typer.Exit(EXIT_NO if effect is Effect.LOOSENING else 0)
+
+
+def run_cases(folder: Folder = None, as_json: Json = False) -> None:
+    """Run the cases beside a rule book: orders that must pass do, and orders that must not get their denial."""
+    from controlplane.limits import cases
+    from controlplane.limits.compile import compile_snapshot
+    from controlplane.policy.load import load_cases, load_policies
+
+    named = folder_of(folder)
+    policies = load_policies(named)
+    results: list[cases.Result] = []
+    for file, found in load_cases(named).items():
+        snapshot = compile_snapshot(policies, as_of_ns=int(found.at.timestamp()) * 1_000_000_000, version=1)
+        results += cases.run_cases(snapshot, file, found.route, found.cases)
+    failing = [result.problem for result in results if result.problem]
+    missing = cases.uncovered(results)
+    if as_json:
+        rows = [asdict(one) | {"holds": not one.problem} for one in results]
+        say(json.dumps({"is_clean": not failing and not missing, "cases": rows, "missing": missing}, sort_keys=True))
+    else:
+        for sentence in (*failing, *missing):
+            say(sentence)
+        kinds = len({result.limit for result in results})
+        say(f"{len(results)} cases of {kinds} kinds of limit: {len(results) - len(failing)} hold, {len(failing)} fail.")
+    raise typer.Exit(EXIT_NO if failing or missing else 0)
 
 
 def folder_of(folder: Path | None) -> Path:

@@ -136,7 +136,7 @@ class Machine:
 
     def apply(self, words: Sequence[int], *, wall_ns: int, monotonic_ns: int) -> tuple[int, ...]:
         """Return the 32 words of the record of one command; the switch and the fence stay as they were."""
-        state = self._loaded()
+        state = self.loaded()
         self.cursor[CURSOR_OFFSET] = 0
         apply(
             state.address, wall_ns, monotonic_ns, words[0], words[3], words[4], words[5], words[6], words[7], words[8],
@@ -146,7 +146,7 @@ class Machine:
 
     def entry(self) -> tuple[int, ...]:
         """Return the words of the record made last."""
-        return tuple(self._loaded().words[a.ENTRY_AT : a.ENTRY_AT + a.ENTRY_WORDS].tolist())
+        return tuple(self.loaded().words[a.ENTRY_AT : a.ENTRY_AT + a.ENTRY_WORDS].tolist())
 
     def prove(self, seqs: Any, entries: Any, epoch: int) -> tuple[int, Difference | None]:
         """Return how many of these records recompute, and the first difference.
@@ -168,10 +168,15 @@ class Machine:
         # Entries between JSON records are a view with gaps: made whole, so that the loop is compiled for one form.
         whole = np.ascontiguousarray(entries)
         return tell_entries(
-            self._loaded().address, whole, start, first_seq, epoch, self.cursor, self.switch, self.left_out, self.counts
+            self.loaded().address, whole, start, first_seq, epoch, self.cursor, self.switch, self.left_out, self.counts
         )
 
-    def _loaded(self) -> State:
+    def begin_again(self, words: Any) -> None:
+        """Put the state back to a copy of its words that was taken under the same limits."""
+        self.loaded().words[:] = words
+
+    def loaded(self) -> State:
+        """Return the state; ChainBroken before the first limits were loaded."""
         if self.state is None:
             raise ChainBroken("Expected the limits before the first decision, found none; restore the journal.")
         return self.state

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from controlplane.policy.cases import CASES_FOLDER, CasesFile, cases_of
 from controlplane.policy.coverage import contradictions
 from controlplane.policy.problems import refusal, shape_problems
 from controlplane.policy.schema import FILES, Policies, RuleBook
@@ -51,7 +52,7 @@ def read_files(directory: Path) -> dict[str, bytes]:
             )
             raise refusal([problem]) from None
         names.update(name for name in found if not PurePosixPath(name).name.startswith("."))
-    problems = _unexpected(names - set(_FOLDERS))
+    problems = _unexpected(names - set(_FOLDERS) - {CASES_FOLDER})
     files: dict[str, bytes] = {}
     for name in sorted(names & set(FILES)):
         try:
@@ -62,6 +63,37 @@ def read_files(directory: Path) -> dict[str, bytes]:
     if problems:
         raise refusal(problems)
     return files
+
+
+def load_cases(directory: Path) -> dict[str, CasesFile]:
+    """Return the cases that stand beside a rule book, by file; none where it has no folder of them.
+
+    Errors
+        PolicyInvalid with the first few problems, a sentence a line
+    """
+    found: dict[str, CasesFile] = {}
+    problems: list[str] = []
+    for name, raw in _read_cases(directory / CASES_FOLDER).items():
+        content = _content(name, raw)
+        checked = [content] if isinstance(content, str) else cases_of(name, content)
+        if isinstance(checked, CasesFile):
+            found[name] = checked
+        else:
+            problems += checked
+    if problems:
+        raise refusal(problems)
+    return found
+
+
+def _read_cases(folder: Path) -> dict[str, bytes]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return {f"{CASES_FOLDER}/{path.name}": path.read_bytes() for path in paths}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        sentence = f"The cases in {folder} must be readable files, found: {error.strerror}; restore them."
+        raise refusal([sentence]) from None
 
 
 def parse_policies(files: Mapping[str, bytes]) -> Policies:

@@ -43,12 +43,25 @@ def shape_problems(contents: Mapping[str, Mapping[str, object]], error: Validati
     """
     files = {field: name for name, field in FILES.items()}
     details = [(files[str(detail["loc"][0])], detail) for detail in error.errors(include_url=False)]
-    paths = [_path(contents[file], detail) for file, detail in details]
+    paths = [_path(contents[file], detail["loc"][1:], detail["type"]) for file, detail in details]
     missing = [(file, path) for (file, detail), path in zip(details, paths, strict=True) if detail["type"] == "missing"]
     return [
         _sentence(file, path, detail, [other for where, other in missing if where == file])
         for (file, detail), path in zip(details, paths, strict=True)
     ]
+
+
+def file_problems(file: str, content: Mapping[str, object], error: ValidationError) -> list[str]:
+    """Return one sentence for every place where the content of a single file doesn't have the shape of that file.
+
+    Arguments
+        content  keys of the file
+        error    what the type checker said about it
+    """
+    details = error.errors(include_url=False)
+    paths = [_path(content, detail["loc"], detail["type"]) for detail in details]
+    missing = [path for detail, path in zip(details, paths, strict=True) if detail["type"] == "missing"]
+    return [_sentence(file, path, detail, missing) for detail, path in zip(details, paths, strict=True)]
 
 
 def dotted(path: Sequence[object]) -> str:
@@ -98,16 +111,15 @@ def _found(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _path(content: Mapping[str, object], detail: ErrorDetails) -> tuple[object, ...]:
+def _path(content: Mapping[str, object], keys: Sequence[int | str], kind: str) -> tuple[object, ...]:
     """Return the keys that lead to the problem; marks of the type checker that are no keys of the file are left out."""
     path: list[object] = []
     current: object = content
-    keys = detail["loc"][1:]
     for position, part in enumerate(keys):
         holder = dict(enumerate(current)) if isinstance(current, list) else current
         if isinstance(holder, Mapping) and part in holder:
             current = holder[part]
-        elif detail["type"] != "missing" or position != len(keys) - 1:
+        elif kind != "missing" or position != len(keys) - 1:
             continue
         path.append(part)
     return tuple(path)

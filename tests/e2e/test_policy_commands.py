@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.policies import shipped_files, write_files
+from controlplane.limits.kinds import KINDS
+from tests.support.policies import shipped_cases, shipped_files, write_files
 from tests.support.programs import Machine, machine, one_sentence
 
 
@@ -77,3 +78,36 @@ def test_rule_book_that_does_not_load_is_compared_with_nothing(place: Machine, t
     assert done.returncode == 1
     assert one_sentence(done.stderr)
     assert "firm.daily_loss_max must be a decimal number in quotes" in done.stderr
+
+
+def test_shipped_cases_hold_under_the_shipped_rule_book(place: Machine) -> None:
+    told, as_json = place.run("policy", "test"), place.run("policy", "test", "policies", "--json")
+
+    assert (told.returncode, as_json.returncode) == (0, 0), told.stdout + told.stderr
+    found = json.loads(as_json.stdout)
+    assert found["is_clean"]
+    assert all(case["holds"] for case in found["cases"])
+    count, kinds = len(found["cases"]), len({case["limit"] for case in found["cases"]})
+    assert told.stdout == f"{count} cases of {kinds} kinds of limit: {count} hold, 0 fail.\n"
+
+
+def test_limit_that_was_changed_without_its_case_fails_in_one_sentence(place: Machine, tmp_path: Path) -> None:
+    folder = proposed(tmp_path / "p", "limits/strategies.toml", 'order_quantity_max = "10"', 'order_quantity_max = "9"')
+    write_files(folder, shipped_cases())
+
+    done = place.run("policy", "test", str(folder))
+
+    assert done.returncode == 1
+    assert done.stdout.startswith('cases/perpetual.toml: case "An order of the strategy')
+    assert (
+        'case "An order of one lot more is denied.": expected the largest passing quantity 10, found 9' in done.stdout
+    )
+
+
+def test_rule_book_without_cases_says_what_every_kind_lacks(place: Machine, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "p", shipped_files())
+
+    done = place.run("policy", "test", str(folder), "--json")
+
+    assert done.returncode == 1
+    assert len(json.loads(done.stdout)["missing"]) == 2 * len(KINDS)

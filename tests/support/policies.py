@@ -324,6 +324,11 @@ def shipped_files() -> dict[str, bytes]:
     return {name: (SHIPPED / name).read_bytes() for name in FILES}
 
 
+def shipped_cases() -> dict[str, bytes]:
+    """Return the bytes of every shipped file of cases."""
+    return {f"cases/{path.name}": path.read_bytes() for path in sorted((SHIPPED / "cases").iterdir())}
+
+
 def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:
     """Return the folder after writing policy files into it."""
     for name, content in files.items():

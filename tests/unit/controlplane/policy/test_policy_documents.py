@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.policy import market, schema
+from controlplane.policy import cases, market, schema
 from controlplane.policy.fields import Table
 from controlplane.policy.schema import FILES
 from tests.support.policies import SHIPPED
@@ -10,7 +10,7 @@ from tests.support.policies import SHIPPED
 PAGE = (SHIPPED / "README.md").read_text()
 TABLES = {
     item
-    for module in (market, schema)
+    for module in (cases, market, schema)
     for item in vars(module).values()
     if isinstance(item, type) and issubclass(item, Table) and item not in (Table, schema.RuleBook)
 }
@@ -32,6 +32,6 @@ def test_the_page_is_checked_against_all_tables() -> None:
     assert {"order_notional_max", "tick_bands", "near_bps", "early_closes"} <= set(KEYS)
 
 
-@pytest.mark.parametrize("file", sorted(FILES))
+@pytest.mark.parametrize("file", sorted([*FILES, "cases/perpetual.toml", "cases/option.toml"]))
 def test_every_shipped_file_says_what_it_is_in_its_first_line(file: str) -> None:
     assert (SHIPPED / file).read_text().startswith("# ")
