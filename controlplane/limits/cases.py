@@ -20,7 +20,7 @@ from controlplane.domain.observations import (
 )
 from controlplane.domain.orders import CommandKind, OrderCommand, OrderType, Side, TimeInForce
 from controlplane.domain.quantities import QUANTITY_LOTS_CAP, to_micro
-from controlplane.domain.reports import ReportKind, VenueReport
+from controlplane.domain.reports import ReportKind, VenueReport, reason_of
 from controlplane.domain.scopes import FIRM, SCOPE_KINDS, Level, Route
 from controlplane.gate import words as w
 from controlplane.gate.kernel.arrays import Capacity
@@ -35,6 +35,7 @@ from controlplane.policy.cases import AmendStep, AskedOrder, Case, MarketState, 
 MS_NS = 1_000_000
 ID_STEP = 256  # identifiers carry the number of their program in the low eight bits
 BOOK_LOTS = 1_000
+REASON = reason_of("the same reason each time")
 CAPACITY = Capacity(orders=1 << 10, parents=1 << 4, requests=1 << 10, executions=1 << 12)
 
 Words = tuple[int, ...]
@@ -163,7 +164,7 @@ class _Desk:
             case OrderStep():
                 for number in range(step.times):
                     self._pass_time(step.every_ms if number else 0)
-                    self._order_step(step)
+                    self._order_step(step, number)
             case AmendStep():
                 for number in range(step.times):
                     self._pass_time(step.every_ms if number else 0)
@@ -174,15 +175,20 @@ class _Desk:
             case _:
                 self._now_ns += getattr(step, "ms", 0) * MS_NS
 
-    def _order_step(self, step: OrderStep) -> None:
+    def _order_step(self, step: OrderStep, number: int) -> None:
+        away = number * (step.price_step or 0)
+        price = step.price - away if step.side == "buy" else step.price + away
         asked = AskedOrder.model_construct(
-            kind="new", side=step.side, quantity=step.quantity, price=step.price, parent=step.parent
+            kind="new", side=step.side, quantity=step.quantity, price=price, parent=step.parent
         )
         words = self._ask(asked)
         if step.do == "ask":
             return
         self._must_be_allowed(words)
         child = words[record.WORD_CHILD_ID]
+        if step.do == "reject":
+            self._report(ReportKind.REJECTED, child, reason=REASON)
+            return
         self._report(ReportKind.ACKNOWLEDGED, child)
         if step.do == "expire":
             self._report(ReportKind.EXPIRED, child)
@@ -191,7 +197,7 @@ class _Desk:
         else:
             self._last_execution += 1
             lots, ticks = words[record.WORD_QUANTITY_LOTS], words[record.WORD_PRICE_TICKS]
-            self._report(ReportKind.FILLED, child, lots=lots, ticks=ticks, execution=self._last_execution)
+            self._report(ReportKind.FILLED, child, lots=lots, ticks=ticks, execution_id=self._last_execution)
 
     def _amend_step(self, step: AmendStep) -> None:
         if self._worked is None:
@@ -267,11 +273,9 @@ class _Desk:
             )
         return self._parents[number, side]
 
-    def _report(self, kind: ReportKind, child: int, *, lots: int = 0, ticks: int = 0, execution: int = 0) -> None:
-        report = VenueReport(
-            kind, child, quantity_lots=lots, price_ticks=ticks, execution_id=execution, exchange_ns=self._now_ns
-        )
-        self._tell(w.report_words(report))
+    def _report(self, kind: ReportKind, child: int, *, lots: int = 0, ticks: int = 0, **words: int) -> None:
+        fields = {"quantity_lots": lots, "price_ticks": ticks, "exchange_ns": self._now_ns, **words}
+        self._tell(w.report_words(VenueReport(kind, child, **fields)))
 
     def _next_id(self) -> int:
         self._last_id += ID_STEP

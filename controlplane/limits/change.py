@@ -29,6 +29,8 @@ OTHER_DIRECTIONS: Mapping[tuple[str, str], Direction] = {
     # the same number of messages or denials in a longer window is a smaller rate
     ("watch.toml", "message_window_ms"): LARGER,
     ("watch.toml", "denied_window_ms"): LARGER,
+    ("watch.toml", "duplicate_window_ms"): LARGER,
+    ("watch.toml", "reject_window_ms"): LARGER,
     ("watch.toml", "is_phase_required"): LARGER,
     ("limits/collars.toml", "is_one_sided"): SMALLER,
     ("instruments.toml", "quantity_max"): SMALLER,

@@ -44,15 +44,17 @@ class OrderStep(Table):
     """Orders that are asked for before the one that matters.
 
     `hold` is allowed and fills whole, `work` is acknowledged and stays, `expire` is acknowledged and ends unfilled,
-    `ask` may get any answer. Optional: `times`, `every_ms` between two of them, and `parent` for another parent order.
+    `reject` is allowed and rejected by the venue, `ask` may get any answer. Optional: `times`, `every_ms` between two,
+    `price_step` by which each stands further from the market than the one before, `parent` for another parent order.
     """
 
-    do: Literal["hold", "work", "expire", "ask"]
+    do: Literal["hold", "work", "expire", "reject", "ask"]
     side: BuyOrSell
     quantity: Positive
     price: Positive
     times: Times = 1
     every_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    price_step: Positive | None = None
     parent: ParentNumber = 1
 
 
