@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane import cli
 from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import DependencyError, InvalidRequest
 from controlplane.runtime.settings import Settings
@@ -29,7 +30,7 @@ DATABASE_RETRY_SECONDS = 5.0
 
 def register(application: typer.Typer) -> None:
     """Give the program these commands."""
-    for command in (drain, witness, verify, prove):
+    for command in (drain, witness, verify, prove, export, prune):
         application.command()(command)
 
 
@@ -145,6 +146,75 @@ def prove(
     target = out or Path(place + PROOF_SUFFIX)
     target.write_bytes(entry_proof(settings_of(state).journal_directory / wanted.log, wanted.seq))
     say(f"{target}: judge it with `controlplane verify {target} --public-key ...`.")
+
+
+def export(
+    directory: Annotated[
+        Path | None, typer.Argument(help="A journal, a log or a state directory; this machine's when left out.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="Folder to be made; named after the moment when left out.")] = None,
+    from_seq: Annotated[int, typer.Option("--from", help="First sequence.", min=1)] = 1,
+    until_seq: Annotated[int | None, typer.Option("--to", help="Last sequence; all that is signed.", min=1)] = None,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Write signed records as rows with a manifest of digests; the manifest's own digest goes on record."""
+    from controlplane.journal.export import Wanted
+    from controlplane.journal.export import export as export_rows
+    from controlplane.journal.exports.forms import ExportFormat
+    from controlplane.verifier.journals import logs_in
+
+    if form not in list(ExportFormat):
+        raise InvalidRequest(f"Expected the format csv, parquet or json, found {form[:20]!r}.", field="format")
+    settings = settings_of(state)
+    done = export_rows(
+        Wanted(
+            logs=tuple(logs_in(directory or settings.state_directory)),
+            form=ExportFormat(form),
+            from_seq=from_seq,
+            until_seq=until_seq,
+            by=cli.person(),
+            environment=settings.environment.value,
+        ),
+        out or Path(time.strftime("export-%Y%m%dT%H%M%SZ", time.gmtime())),
+        journal_directory=settings.journal_directory,
+        clock=SystemClock(),
+    )
+    facts = {
+        "directory": str(done.directory),
+        "rows": done.rows,
+        "manifest_sha256": done.manifest_sha256,
+        "place": done.place,
+    }
+    say(
+        json.dumps(facts, sort_keys=True)
+        if as_json
+        else f"{done.rows} rows in {done.directory}; manifest {done.manifest_sha256}, on record as {done.place}."
+    )
+
+
+def prune(
+    log: Annotated[str, typer.Argument(help="Name of the log, such as gate-0.")],
+    before: Annotated[int, typer.Option(help="Sequence of the first record that stays in reach.", min=2)],
+    state: State = None,
+) -> None:
+    """Take old records out of reach, as the rule book allows; nothing is deleted, and every later proof holds."""
+    from controlplane.journal.files.segment import check_log_name
+    from controlplane.journal.retention import RetentionRules, retire
+    from controlplane.policy.load import load_policies
+
+    settings = settings_of(state)
+    check_log_name(log)
+    book = load_policies(settings.policy_directory).retention
+    seq = retire(
+        settings.journal_directory / log,
+        before_seq=before,
+        rules=RetentionRules(book.years, frozenset(book.legal_holds)),
+        by=cli.person(),
+        clock=SystemClock(),
+    )
+    say(f"Records 1 to {before - 1} of {log} are out of reach; on record as evidence-0.{seq}.")
 
 
 def say_verdicts(found: "list[tuple[Verdict, tuple[VerifyReport, ...]]]", *, as_json: bool) -> int:

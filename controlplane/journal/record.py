@@ -25,7 +25,7 @@ from controlplane.journal.canonical import JsonValue, canonical_json, parse_cano
 
 class RecordKind(IntEnum):
     """Every kind of record: below 64 binary entries of a gate, from 64 JSON of any program, from 96 of executors, from
-    128 of the web service."""
+    128 of the web service, from 160 of what is done to the record itself."""
 
     ORDER_DECIDED = 1
     REPORT_APPLIED = 2
@@ -67,6 +67,9 @@ class RecordKind(IntEnum):
     LIFT_REQUESTED = 134
     LIFT_CONFIRMED = 135
     LIFT_WITHDRAWN = 136
+
+    RECORDS_EXPORTED = 160
+    RECORDS_RETIRED = 161
 
     @property
     def text(self) -> str:

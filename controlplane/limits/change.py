@@ -32,6 +32,7 @@ OTHER_DIRECTIONS: Mapping[tuple[str, str], Direction] = {
     ("watch.toml", "duplicate_window_ms"): LARGER,
     ("watch.toml", "reject_window_ms"): LARGER,
     ("watch.toml", "is_phase_required"): LARGER,
+    ("retention.toml", "years"): LARGER,
     ("limits/collars.toml", "is_one_sided"): SMALLER,
     ("instruments.toml", "quantity_max"): SMALLER,
     ("instruments.toml", "price_max"): SMALLER,
@@ -43,7 +44,9 @@ ALLOW_LISTS = frozenset({
     ("limits/strategies.toml", "instruments"), ("limits/strategies.toml", "venues"),
     ("limits/desks.toml", "strategies"), ("venues.toml", "instruments"), ("venues.toml", "counterparties"),
 })  # fmt: skip
-DENY_LISTS = frozenset({("limits/firm.toml", "restricted_instruments"), ("calendars.toml", "holidays")})
+DENY_LISTS = frozenset({
+    ("limits/firm.toml", "restricted_instruments"), ("calendars.toml", "holidays"), ("retention.toml", "legal_holds"),
+})  # fmt: skip
 # Words for people, the share from which a use is shown as near, and what only schedules read.
 WITHOUT_EFFECT = frozenset({"description", "reason", "near_bps", "volume_curve"})
 FILES_WITHOUT_EFFECT = frozenset({"volume_curves.toml"})

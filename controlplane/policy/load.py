@@ -207,6 +207,7 @@ def _assemble(book: RuleBook, *, digest: str) -> Policies:
         calendars=book.calendars.calendars,
         volume_curves=book.volume_curves.volume_curves,
         watch=book.watch,
+        retention=book.retention,
         models=book.governance.models,
         firm=book.firm,
         desks=book.desks.desks,

@@ -46,7 +46,11 @@ from controlplane.policy.market import (
     WeeklyCalendar,
 )
 
-# --- watch.toml, governance.toml
+# --- watch.toml, governance.toml, retention.toml
+
+# What rules on record keeping ask for at the least; the firm keeps longer.
+YEARS_KEPT_MIN = 5
+LogName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
 class WatchFile(Table):
@@ -89,6 +93,13 @@ class ModelPolicy(Table):
 
 class GovernanceFile(Table):
     models: dict[Name, ModelPolicy] = Field(min_length=1)
+
+
+class RetentionFile(Table):
+    """How long records stay in reach, and of which logs nothing may be retired while a legal hold lasts."""
+
+    years: Annotated[int, Field(ge=YEARS_KEPT_MIN, le=100)]
+    legal_holds: list[LogName]
 
 
 # --- limits/*.toml
@@ -250,6 +261,7 @@ class RuleBook(Table):
     volume_curves: VolumeCurvesFile
     watch: WatchFile
     governance: GovernanceFile
+    retention: RetentionFile
     firm: FirmFile
     desks: DesksFile
     strategies: StrategiesFile
@@ -264,6 +276,7 @@ FILES: Mapping[str, str] = {
     "volume_curves.toml": "volume_curves",
     "watch.toml": "watch",
     "governance.toml": "governance",
+    "retention.toml": "retention",
     "limits/firm.toml": "firm",
     "limits/desks.toml": "desks",
     "limits/strategies.toml": "strategies",
@@ -283,6 +296,7 @@ class Policies:
     calendars: Mapping[str, AlwaysCalendar | WeeklyCalendar]
     volume_curves: Mapping[str, VolumeCurvePolicy]
     watch: WatchFile
+    retention: RetentionFile
     models: Mapping[str, ModelPolicy]
     firm: FirmFile
     desks: Mapping[str, DeskScope]

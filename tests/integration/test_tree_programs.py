@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.console.measurements import measure_trees
+from controlplane.domain.clock import ManualClock
 from controlplane.journal.tree.growth import split_bundle
 from controlplane.journal.tree.keys import is_signature
 from controlplane.journal.tree.notes import parse_checkpoint, parse_key, parse_note, signers_of
@@ -17,7 +18,8 @@ from controlplane.journal.tree.proofs import is_extension, root_of
 from controlplane.journal.tree.status import read_status
 from controlplane.journal.tree.tiles import TileReader
 from controlplane.runtime import metrics
-from tests.support.journal import LOG, decided, open_writer
+from tests.support.journal import LOG, NOW_NS, decided, open_writer
+from tests.support.policies import small_files, write_files
 from tests.support.programs import Machine, machine, one_sentence
 from tests.support.transparency import slow_root
 
@@ -183,3 +185,35 @@ def test_record_is_judged_by_command_with_key_past_time_and_proof(place: Machine
     assert all(one_sentence(done.stderr) for done in (unproved, nowhere))
     assert damaged.returncode == 1
     assert "record 9: expected the entries of the log in this bundle" in damaged.stdout
+
+
+def test_signed_records_are_exported_and_retired_by_command_as_the_rule_book_allows(
+    place: Machine, tmp_path: Path
+) -> None:
+    with open_writer(place.gate_journal, clock=ManualClock(NOW_NS - 8 * 366 * 24 * 3600 * 10**9)) as writer:
+        for number in range(600):
+            writer.append_binary(decided(number, wall_ns=NOW_NS - 8 * 366 * 24 * 3600 * 10**9))
+    place.run("drain", "--once")
+    held = write_files(
+        tmp_path / "policies", {**small_files(), "retention.toml": b'years = 7\nlegal_holds = ["gate-0"]\n'}
+    )
+
+    done = place.run("export", "--format", "parquet", "--out", str(tmp_path / "rows"), "--json")
+    again = place.run("export", "--format", "parquet", "--out", str(tmp_path / "rows"))
+    odd = place.run("export", "--format", "xlsx")
+    pruned, young = place.run("prune", "gate-0", "--before", "257"), place.run("prune", "gate-0", "--before", "700")
+    place.environment["CONTROLPLANE_POLICY_DIRECTORY"] = str(held)
+    on_hold = place.run("prune", "gate-0", "--before", "513")
+    place.run("drain", "--once")
+    judged = place.run("verify", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 602
+    assert [one.returncode for one in (again, odd, pruned, young, on_hold)] == [1, 1, 0, 1, 1]
+    assert all(one_sentence(one.stderr) for one in (again, odd, young, on_hold))
+    assert "legal holds" in on_hold.stderr
+    assert "Records 1 to 256 of gate-0 are out of reach; on record as evidence-0.5" in pruned.stdout
+    # What was done to the record is itself a log that is signed and judged like any other.
+    logs = {log["log"]: log for log in json.loads(judged.stdout)["logs"]}
+    assert logs["evidence-0"]["kinds"] == {"LogOpened": 2, "LogClosed": 2, "RecordsExported": 1, "RecordsRetired": 1}
+    assert {name: log["proof"]["signed_size"] for name, log in logs.items()} == {"evidence-0": 6, "gate-0": 602}

@@ -168,6 +168,11 @@ near_bps = 8000
 is_phase_required = true
 """
 
+RETENTION = """
+years = 7
+legal_holds = ["executor-9"]
+"""
+
 GOVERNANCE = """
 [models.schedule]
 description = "schedules without learned bytes"
@@ -272,6 +277,7 @@ SMALL: Mapping[str, str] = {
     "volume_curves.toml": VOLUME_CURVES,
     "watch.toml": WATCH,
     "governance.toml": GOVERNANCE,
+    "retention.toml": RETENTION,
     "limits/firm.toml": FIRM,
     "limits/desks.toml": DESKS,
     "limits/strategies.toml": STRATEGIES,

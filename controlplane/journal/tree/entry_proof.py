@@ -8,6 +8,7 @@ from pathlib import Path
 
 from controlplane.domain.errors import UnknownReference
 from controlplane.journal.tree.growth import split_bundle
+from controlplane.journal.tree.minimum import read_minimum
 from controlplane.journal.tree.notes import parse_checkpoint, parse_note
 from controlplane.journal.tree.proofs import inclusion_proof
 from controlplane.journal.tree.tiles import (
@@ -28,7 +29,7 @@ def entry_proof(log_directory: Path, seq: int) -> bytes:
     The checkpoint that a witness signed too is preferred; the newest one serves records that it doesn't cover.
 
     Errors
-        UnknownReference    no checkpoint covers the record
+        UnknownReference    no checkpoint covers the record, or it was retired
         ChainBroken         a file of the tree is missing or cut short
         NoteRefused         a checkpoint can't be read
         JournalUnavailable  the disk doesn't answer
@@ -40,6 +41,10 @@ def entry_proof(log_directory: Path, seq: int) -> bytes:
         except FileNotFoundError:
             continue
         size = parse_checkpoint(note.text).size
+        if 1 <= seq <= read_minimum(log_directory):
+            raise UnknownReference(
+                f"Expected a record in reach, found that {seq} was retired; `RecordsRetired` in evidence-0 says when."
+            )
         if 1 <= seq <= size:
             tiles = TileReader(directory, size)
             index = seq - 1

@@ -71,6 +71,14 @@ def test_count_that_is_no_whole_number_is_refused(written: str) -> None:
     assert message.startswith("limits/desks.toml: desks.crypto.live_orders_max must be ")
 
 
+@pytest.mark.case("EVIDENCE-44")
+@pytest.mark.parametrize("written", ["4", "0", "-7", "101", '"7"', "7.0"])
+def test_records_kept_for_less_than_five_years_are_refused(written: str) -> None:
+    message = refusal("retention.toml", "years = 7", f"years = {written}")
+
+    assert message.startswith("retention.toml: years must be ")
+
+
 def test_whole_message_budget_cannot_be_kept_for_cancels() -> None:
     message = refusal("limits/desks.toml", "message_reserve_bps = 2000", "message_reserve_bps = 10000")
 
