@@ -32,7 +32,8 @@ class VenueReport:
     Fields
         kind              what happened
         child_id          the child order it is about
-        execution_id      venue's number of a fill, unique per venue; 0 for reports that are not fills
+        execution_id      venue's number of a fill, unique per venue; for the answer to an amend the request that it
+                          answers, 0 when the venue doesn't say; 0 for all others
         quantity_lots     filled by this report (not cumulative); for AMENDED the new total
         price_ticks       fill price; for AMENDED the new price
         fee_micro         fee of this fill in millionths of the reporting currency, negative for a rebate

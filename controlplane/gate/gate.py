@@ -37,6 +37,7 @@ from controlplane.gate.snapshot import Snapshot, plain
 from controlplane.gate.switch import Switch
 from controlplane.gate.verdict import verdict_of
 from controlplane.gate.view import live_orders, scope_states
+from controlplane.journal.files.segment import Disk
 from controlplane.journal.record import RecordKind
 from controlplane.journal.writer import SEGMENT_BYTES, JournalWriter
 from controlplane.runtime.settings import Durability
@@ -91,10 +92,12 @@ class Gate:
         gate_id: int = 0,
         capacity: a.Capacity | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
     ) -> Self:
         """Return a gate over a state directory, with everything restored that its journal holds.
 
-        The journal is `<directory>/journal/gate-<id>`, the switch `<directory>/gate/switch`.
+        The journal is `<directory>/journal/gate-<id>`, the switch `<directory>/gate/switch`. `disk` is how the journal
+        touches its disk, the machine's own unless told.
 
         Errors
             JournalUnavailable  another gate holds the journal, or the disk refuses
@@ -105,7 +108,9 @@ class Gate:
         log = f"gate-{gate_id}"
         journal = directory / "journal" / log
         size = capacity or a.Capacity()
-        writer = JournalWriter.open(journal, log=log, durability=durability, clock=clock, segment_bytes=segment_bytes)
+        writer = JournalWriter.open(
+            journal, log=log, durability=durability, clock=clock, segment_bytes=segment_bytes, disk=disk
+        )
         try:
             recovered = recover(journal, capacity=size, gate_id=gate_id)
             state = recovered.state

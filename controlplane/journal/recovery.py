@@ -64,10 +64,25 @@ def recover(directory: Path, *, log: str, disk: Disk) -> Opening:
         )
     for left_over in directory.glob("*.seg" + TEMPORARY_SUFFIX):
         left_over.unlink()
+    if state.segments:
+        _flush_last(directory, state.segments - 1, disk=disk)
     recovered = None
     if state.remainder is not None and state.remainder.is_torn:
         recovered = _quarantine(directory, state.segments - 1, state.remainder, disk=disk)
     return Opening(state, state.segments, state.epoch + 1, state.last_seq + 1, recovered)
+
+
+def _flush_last(directory: Path, number: int, *, disk: Disk) -> None:
+    """Make what is read from the last segment as durable as what will be written after it.
+
+    A killed process leaves records that no flush has reached. They are taken up here, and the next segment begins after
+    them: a power cut that took them then would leave a hole that no later start could explain.
+    """
+    descriptor = os.open(segment_path(directory, number), os.O_RDONLY)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def give_back_unused(directory: Path, state: LogState) -> None:

@@ -45,8 +45,9 @@ def carry_out(exchange: Exchange, command: OrderCommand, instrument: str, now_ns
         exchange.cancel(command.child_id, now_ns)
     elif command.kind is CommandKind.AMEND:
         exchange.amend(
-            command.child_id, quantity_lots=command.quantity_lots, price_ticks=command.price_ticks, now_ns=now_ns
-        )
+            command.child_id, quantity_lots=command.quantity_lots, price_ticks=command.price_ticks, now_ns=now_ns,
+            request_id=command.request_id,
+        )  # fmt: skip
     else:
         exchange.submit(VenueOrder.from_command(command, instrument), now_ns)
 

@@ -93,10 +93,13 @@ class Exchange:
         self._records[order.child_id] = record = OrderRecord(order, exchange_ns=now_ns)
         self._send(lambda act_ns: self._enter(record, act_ns), now_ns)
 
-    def amend(self, child_id: int, *, quantity_lots: int, price_ticks: int, now_ns: int) -> None:
-        """Send a new total quantity and price for an order; a smaller quantity alone keeps its place in the queue."""
+    def amend(self, child_id: int, *, quantity_lots: int, price_ticks: int, now_ns: int, request_id: int = 0) -> None:
+        """Send a new total quantity and price for an order; a smaller quantity alone keeps its place in the queue.
+
+        The answer carries the request, so that it can't be taken for the answer to a later one.
+        """
         require_readable(quantity_lots, price_ticks)
-        self._send(lambda act_ns: self._amend(child_id, quantity_lots, price_ticks, act_ns), now_ns)
+        self._send(lambda act_ns: self._amend(child_id, quantity_lots, price_ticks, act_ns, request_id), now_ns)
 
     def cancel(self, child_id: int, now_ns: int) -> None:
         """Send a cancel; an order that is finished when it arrives answers with a rejected cancel."""
@@ -206,10 +209,10 @@ class Exchange:
             )
             matcher.rest(record.resting)
 
-    def _amend(self, child_id: int, quantity_lots: int, price_ticks: int, act_ns: int) -> None:
+    def _amend(self, child_id: int, quantity_lots: int, price_ticks: int, act_ns: int, request_id: int) -> None:
         record = self._records.get(child_id)
         if record is None or record.resting is None:
-            self._report(ReportKind.AMEND_REJECTED, record, act_ns, child_id=child_id)
+            self._report(ReportKind.AMEND_REJECTED, record, act_ns, child_id=child_id, execution_id=request_id)
             return
         amended = replace(record.order, quantity_lots=quantity_lots, price_ticks=price_ticks)
         matcher, resting = self._matchers[amended.instrument], record.resting
@@ -219,10 +222,13 @@ class Exchange:
             or why_off_grid(self._instruments[amended.instrument], amended)
             or (not is_smaller and self._why_rejected(amended))
         ):
-            self._report(ReportKind.AMEND_REJECTED, record, act_ns)
+            self._report(ReportKind.AMEND_REJECTED, record, act_ns, execution_id=request_id)
             return
         record.order = amended
-        self._report(ReportKind.AMENDED, record, act_ns, quantity_lots=quantity_lots, price_ticks=price_ticks)
+        self._report(
+            ReportKind.AMENDED, record, act_ns, execution_id=request_id, quantity_lots=quantity_lots,
+            price_ticks=price_ticks,
+        )  # fmt: skip
         if is_smaller:
             resting.remaining_lots = quantity_lots - record.filled_lots
             return

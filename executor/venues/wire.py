@@ -61,6 +61,7 @@ def command_message(command: OrderCommand, instrument: str) -> dict[str, object]
     if command.kind is CommandKind.CANCEL:
         return base
     return base | {
+        "request_id": command.request_id,
         "instrument": instrument,
         "side": int(command.side),
         "order_type": int(command.order_type),
@@ -77,7 +78,7 @@ def command_from(message: Mapping[str, object]) -> OrderCommand:
     is_cancel = kind is CommandKind.CANCEL
     return OrderCommand(
         kind=kind,
-        request_id=whole(message, "child_id"),
+        request_id=whole(message, "child_id" if is_cancel else "request_id"),
         child_id=whole(message, "child_id"),
         parent_id=0,
         route=0,

@@ -122,6 +122,41 @@ def test_amend_below_what_was_filled_leaves_nothing_live_and_never_less(open_des
     assert codes(desk.amend(child, lots=8)) == {Code.CHILD_UNKNOWN}
 
 
+@pytest.mark.case("GATE-5")
+def test_amend_below_what_the_venue_says_it_filled_keeps_the_fills_that_are_on_their_way(open_desk: OpenDesk) -> None:
+    desk = open_desk(position_max(50))
+    child = desk.work(1, 10)
+    assert desk.amend(child, lots=6).is_allowed
+
+    desk.report(ReportKind.AMENDED, child, lots=6, cumulative=9)
+
+    assert live_and_held(desk) == 9
+    desk.fill(child, 9)
+    assert live_and_held(desk) == 9
+    assert codes(desk.amend(child, lots=8)) == {Code.CHILD_UNKNOWN}
+
+
+@pytest.mark.case("GATE-2", "GATE-3")
+@pytest.mark.parametrize("late", [ReportKind.AMENDED, ReportKind.AMEND_REJECTED])
+def test_late_answer_to_an_earlier_amend_does_not_answer_the_one_in_flight(
+    open_desk: OpenDesk, late: ReportKind
+) -> None:
+    desk = open_desk(position_max(50))
+    child = desk.work(1, 10)
+    assert desk.amend(child, lots=5).is_allowed
+    first = desk.minted
+    desk.report(late, child, lots=5, execution=first)
+    assert desk.amend(child, lots=20).is_allowed
+
+    desk.report(late, child, lots=5, execution=first)
+
+    assert live_and_held(desk) == 20
+    desk.report(ReportKind.AMENDED, child, lots=20, execution=desk.minted)
+    assert live_and_held(desk) == 20
+    desk.report(ReportKind.CANCELLED, child)
+    assert live_and_held(desk) == 0
+
+
 @pytest.mark.case("GATE-8")
 def test_amend_of_the_price_alone_is_valued_again_and_changes_no_quantity(open_desk: OpenDesk) -> None:
     limits = limited(position_max(50), STRATEGY, open_notional_micro_max=10 * LOT_MICRO + 100_000)

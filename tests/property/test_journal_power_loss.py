@@ -1,54 +1,15 @@
 """What a power cut leaves of a log: every committed record, whichever unsynced pages happened to reach the disk."""
 
-import os
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from controlplane.domain.errors import ChainBroken
-from controlplane.journal.files.segment import SystemDisk
 from controlplane.journal.reader import Batch
 from controlplane.journal.walk import Fault, walk
 from controlplane.runtime.settings import Durability
 from tests.support.journal import abandon, decided, open_writer
-
-PAGE_BYTES = 4096
-
-
-class PowerDisk(SystemDisk):
-    """A disk that remembers what was flushed, so that a power cut can take the rest away page by page."""
-
-    def __init__(self) -> None:
-        self.flushed: dict[str, bytes] = {}
-
-    def sync(self, descriptor: int) -> None:
-        self._remember(descriptor)
-
-    def sync_content(self, descriptor: int) -> None:
-        self._remember(descriptor)
-
-    def _remember(self, descriptor: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        if path.endswith((".seg", ".seg.tmp")):
-            # The segment has its last name by the time the power can fail.
-            self.flushed[path.removesuffix(".tmp")] = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-
-    def cut_power(self, survives: Callable[[], bool]) -> int:
-        """Put every segment into a state the disk may be in: what was flushed, and any of the pages that were not."""
-        lost = 0
-        for path, flushed in self.flushed.items():
-            content = Path(path).read_bytes()
-            left = bytearray(content)
-            for start in range(0, len(content), PAGE_BYTES):
-                page = slice(start, start + PAGE_BYTES)
-                if content[page] != flushed[page] and not survives():
-                    left[page] = flushed[page]
-                    lost += 1
-            Path(path).write_bytes(bytes(left))
-        return lost
+from tests.support.power_disk import PowerDisk
 
 
 @pytest.mark.case("EVIDENCE-4")
@@ -69,7 +30,7 @@ def test_no_committed_record_is_lost_by_a_power_cut(
     committed = writer.committed_seq
     abandon(writer)
 
-    lost = disk.cut_power(lambda: data.draw(st.booleans()))
+    lost = disk.cut_power(lambda: data.draw(st.booleans()), piece_bytes=4096)
 
     children: list[int] = []
 

@@ -105,6 +105,7 @@ class Stream:
         elif kind == CommandKind.AMEND and words[4] in self.venue.sent:
             sent = self.venue.sent[words[4]]
             sent.asked_lots, sent.price_ticks, sent.trigger_ticks = words[9], words[10], words[11]
+            sent.asked_request = words[3]
 
     def _react(self, words: Words, reply: Reply) -> None:
         """Do something about the causes of denials, now and then, so that a stream doesn't seize up."""

@@ -95,6 +95,11 @@ class Desk:
         self._id += 256
         return self._id
 
+    @property
+    def minted(self) -> int:
+        """The identifier given out last."""
+        return self._id
+
     # --- the market -------------------------------------------------------------------------------------------------
 
     def number(self, instrument: str) -> int:

@@ -36,6 +36,7 @@ class Sent:
     trigger_ticks: int
     filled_lots: int = 0
     asked_lots: int = 0
+    asked_request: int = 0
 
 
 @dataclass(slots=True)
@@ -108,6 +109,9 @@ class SmallVenue:
             sent.total_lots = sent.asked_lots or sent.total_lots
             lots = self.chance.choice((0, sent.total_lots, sent.total_lots, sent.total_lots + 1))
             price = sent.price_ticks
+        if kind in (ReportKind.AMENDED, ReportKind.AMEND_REJECTED):
+            execution = self.chance.choice((0, sent.asked_request, sent.asked_request, sent.asked_request + 1))
+            cumulative = self.chance.choice((0, sent.filled_lots, sent.filled_lots, sent.filled_lots + 2))
         return (
             w.REPORT_APPLIED | kind << 8 | w.SCHEMA, 0, 0, 0, sent.child_id, 0, sent.route, sent.block.side, 0, lots,
             price, cumulative, self.chance.choice((0, 7, 7)) if kind in REFUSALS else 0, execution, fee, 0,

@@ -381,6 +381,7 @@ def take_amend(s: Words) -> None:
         s[a.TRIGGER],
     )
     s[order + a.ORDER_VALUE_PRICE], s[order + a.ORDER_STATE] = s[a.VALUE_PRICE], a.AMENDING
+    s[order + a.ORDER_AMEND_REQUEST] = s[a.E_REQUEST]
     s[order + a.ORDER_RESERVED], s[order + a.ORDER_MICRO] = s[a.NEW_LOTS], s[a.NEW_MICRO]
     s[order + a.ORDER_IS_AGGRESSIVE] = max(s[order + a.ORDER_IS_AGGRESSIVE], checks.is_aggressive(s))
     s[s[a.PARENT_ROW] + a.PARENT_AMENDS] += 1

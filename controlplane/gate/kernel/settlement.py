@@ -204,8 +204,13 @@ def resize(s: Words, order: int, lots: int) -> None:
 
 @compiled
 def answer_amend(s: Words, order: int, is_accepted: bool) -> None:
-    """Settle on the new terms, or return to the old ones; an answer nobody waits for changes nothing."""
-    if s[order + a.ORDER_STATE] != a.AMENDING:
+    """Settle on the new terms, or return to the old ones; an answer nobody waits for, or one to an earlier request,
+    changes nothing.
+
+    What the venue has filled counts although its fills are still on their way, be it more than the new total.
+    """
+    is_late = s[a.E_EXECUTION] != 0 and s[a.E_EXECUTION] != s[order + a.ORDER_AMEND_REQUEST]
+    if s[order + a.ORDER_STATE] != a.AMENDING or is_late:
         return
     if is_accepted:
         if s[a.E_QUANTITY] > 0:
@@ -219,6 +224,7 @@ def answer_amend(s: Words, order: int, is_accepted: bool) -> None:
         )
     s[order + a.ORDER_STATE] = a.WORKING
     reprice_own_book(s, order)
+    s[order + a.ORDER_TOTAL] = max(s[order + a.ORDER_TOTAL], s[a.E_TRIGGER])
     lots = max(0, s[order + a.ORDER_TOTAL] - s[order + a.ORDER_FILLED])
     resize(s, order, lots)
     if lots == 0:

@@ -277,6 +277,7 @@ class LiveOrder:
     Fields
         asked          terms that the venue has, or was asked for by an amend in flight
         before         terms to return to when that amend is rejected; None when none is in flight
+        amend_request  identifier of the amend that was allowed last
         reserved_lots  live part that counts in every limit, with reserved_micro its exposure
         type_word      order type and time in force as they were asked for
         is_ending      the venue said that it ended and filled more than we have seen: asked.total_lots says how much
@@ -293,6 +294,7 @@ class LiveOrder:
     type_word: int
     state: int = OrderState.RESERVED
     before: Pricing | None = None
+    amend_request: int = 0
     filled_lots: int = 0
     is_cancelling: bool = False
     is_ending: bool = False

@@ -242,6 +242,7 @@ def _take_amend(case: Case, order: LiveOrder) -> None:
     counted_micro, is_aggressive = case.counted_micro, case.is_aggressive
     count_aggressive(case.book, order, -order.reserved_lots)
     order.before, order.asked, order.state = order.asked, _pricing(case), OrderState.AMENDING
+    order.amend_request = case.request.request_id
     order.reserved_lots, order.reserved_micro = lots, counted_micro
     order.is_aggressive |= is_aggressive
     order.parent.amends += 1

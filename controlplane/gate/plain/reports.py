@@ -13,7 +13,7 @@ from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.reports import TERMINAL, ReportKind
 from controlplane.domain.scopes import Level
 from controlplane.domain.states import TradingState
-from controlplane.gate.plain.book import Book, LiveOrder, Node, OrderState, Path, Place
+from controlplane.gate.plain.book import Book, LiveOrder, Node, OrderState, Path, Place, Pricing
 from controlplane.gate.plain.decision import Answer
 from controlplane.gate.plain.ledger import reserve, resize, settle
 from controlplane.gate.plain.money import MONEY_MAX
@@ -114,11 +114,11 @@ def _move(book: Book, order: LiveOrder, report: Report) -> Outcome:
     elif order.is_ending:
         return Outcome.ALLOWED  # it has ended; only its missing fills are awaited
     elif report.kind == ReportKind.AMENDED:
-        answer_amend(book, order, report.lots)
-    elif report.kind == ReportKind.AMEND_REJECTED:
-        if order.state == OrderState.AMENDING:
+        answer_amend(book, order, report, order.asked._replace(total_lots=report.lots or order.asked.total_lots))
+    elif report.kind == ReportKind.AMEND_REJECTED and order.before is not None:
+        if is_awaited(order, report):
             note_reject(book, order, report.monotonic_ns, report.reason, is_amend=True)
-        answer_amend(book, order, None)
+        answer_amend(book, order, report, order.before)
     elif report.kind in (ReportKind.CANCEL_REQUESTED, ReportKind.CANCEL_REJECTED):
         order.is_cancelling = report.kind == ReportKind.CANCEL_REQUESTED
     elif report.kind == ReportKind.ACKNOWLEDGED and order.state != OrderState.AMENDING:
@@ -175,17 +175,20 @@ def _book(book: Book, path: Path, route: RouteTerms, side: int, report: Report) 
         volume.own.count(report.monotonic_ns, report.lots)
 
 
-def answer_amend(book: Book, order: LiveOrder, total_lots: int | None) -> None:
-    """Settle on the terms that were asked, with the venue's total where it says one, or, for None, on the old ones.
+def is_awaited(order: LiveOrder, report: Report) -> bool:
+    """Return whether a report answers the amend in flight, as far as it says which one it answers."""
+    return order.state == OrderState.AMENDING and report.execution_id in (0, order.amend_request)
 
-    An answer that nobody waits for changes nothing.
+
+def answer_amend(book: Book, order: LiveOrder, report: Report, terms: Pricing) -> None:
+    """Settle on some terms: the asked ones, with the venue's total where it says one, or those from before.
+
+    What the venue has filled counts although its fills are still on their way, be it more than the new total. An answer
+    that nobody waits for, or one to an earlier request, changes nothing.
     """
-    if order.state != OrderState.AMENDING or order.before is None:
+    if not is_awaited(order, report):
         return
-    if total_lots is None:
-        order.asked = order.before
-    elif total_lots > 0:
-        order.asked = order.asked._replace(total_lots=total_lots)
+    order.asked = terms._replace(total_lots=max(terms.total_lots, report.cumulative_lots))
     order.before, order.state = None, OrderState.WORKING
     resize(book, order, max(0, order.asked.total_lots - order.filled_lots))
     if order.reserved_lots == 0:
