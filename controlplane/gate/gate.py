@@ -96,8 +96,7 @@ class Gate:
     ) -> Self:
         """Return a gate over a state directory, with everything restored that its journal holds.
 
-        The journal is `<directory>/journal/gate-<id>`, the switch `<directory>/gate/switch`. `disk` is how the journal
-        touches its disk, the machine's own unless told.
+        The journal is `<directory>/journal/gate-<id>`, the switch `<directory>/gate/switch`.
 
         Errors
             JournalUnavailable  another gate holds the journal, or the disk refuses
@@ -249,14 +248,10 @@ class Gate:
         return self.state.handles.route(route)
 
     def open_parent(self, opening: ParentOpening) -> None:
-        """Make a parent order known, with the quantity that its children share; StateConflict when the gate refuses
-        it.
-        """
-        head = self.apply(
-            w.opening_words(
-                parent_id=opening.parent_id, route=opening.route, side=opening.side, quantity_lots=opening.quantity_lots
-            )
-        )
+        """Make a parent order known, with the lots that its children share; StateConflict when the gate refuses it."""
+        o = opening
+        words = w.opening_words(parent_id=o.parent_id, route=o.route, side=o.side, quantity_lots=o.quantity_lots)
+        head = self.apply(words)
         if head >> 16 & 0xFFFF != 1:
             raise StateConflict(
                 f"The gate refused to open parent order {opening.parent_id:016x}: it is open already, its route or "

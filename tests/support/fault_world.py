@@ -8,7 +8,7 @@ journal, its switch, the permits and the adapter's door are the product's own.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -16,16 +16,15 @@ from controlplane.domain.clock import NS_PER_MS, NS_PER_S
 from controlplane.domain.decisions import Verdict
 from controlplane.domain.errors import ChainBroken, PermitInvalid
 from controlplane.domain.orders import CommandKind, OrderCommand, Side
-from controlplane.domain.reports import ReportKind, VenueReport
+from controlplane.domain.reports import ReportKind
 from controlplane.gate.embedded import EmbeddedGate
 from controlplane.gate.snapshot import Snapshot
-from controlplane.journal.reader import Batch
-from controlplane.journal.walk import Fault, walk
 from controlplane.runtime.settings import Durability
-from executor.venues.port import SENT, Delivery, SendResult
+from executor.venues.port import Delivery
 from executor.venues.simulated import SimulatedVenue
-from tests.support.builders import PRICE, ROUTE, amend_command, cancel_command, order_command, roomy_snapshot
-from tests.support.journal import abandon
+from tests.support.builders import PRICE, ROUTE, amend_command, cancel_command, order_command, roomy_snapshot, tightened
+from tests.support.fault_venue import Venue, Wire
+from tests.support.journal import abandon, recorded_words
 from tests.support.power_disk import PowerDisk
 from tests.support.rig import SEGMENT_BYTES, SMALL_CAPACITY, Rig, TwoClocks
 
@@ -39,125 +38,16 @@ class InvariantBroken(AssertionError):
     """Something that must always hold didn't; names the seed and the step."""
 
 
+class PowerTookAGroup(Exception):
+    """A power cut tore a group that nobody had heard of in its middle, and the gate asks for people."""
+
+
 def bounded_snapshot() -> Snapshot:
     """Return limits in which nothing but the positions of firm and desk and the parents' quantities can bind."""
     snapshot = roomy_snapshot()
-    nodes = []
-    for node in snapshot.nodes:
-        most = {"firm:firm": LONG_MAX, "desk:crypto": DESK_LONG_MAX}.get(str(node.scope))
-        lines = tuple(
-            (name, replace(line, position_long_lots_max=most, position_short_lots_max=SHORT_MAX))
-            if most is not None and name == INSTRUMENT
-            else (name, line)
-            for name, line in node.instrument_limits
-        )
-        nodes.append(replace(node, instrument_limits=lines))
-    return replace(snapshot, nodes=tuple(nodes))
-
-
-@dataclass(slots=True)
-class AtVenue:
-    """One order as its venue knows it."""
-
-    command: OrderCommand
-    total_lots: int
-    fills: list[VenueReport] = field(default_factory=list)
-    ended: ReportKind | None = None
-    last_amend: int = 0
-    times_received: int = 1
-
-    @property
-    def filled_lots(self) -> int:
-        return sum(fill.quantity_lots for fill in self.fills)
-
-    @property
-    def open_lots(self) -> int:
-        return 0 if self.ended else max(0, self.total_lots - self.filled_lots)
-
-
-class Venue:
-    """The truth: orders, fills, positions. Its messages go into `said`, from where the wire takes them."""
-
-    def __init__(self, chance: Random) -> None:
-        self.chance = chance
-        self.orders: dict[int, AtVenue] = {}
-        self.said: list[VenueReport] = []
-        self.executions = 0
-
-    def receive(self, command: OrderCommand) -> None:
-        """Take a new order, an amend or a cancel that arrived."""
-        known = self.orders.get(command.child_id)
-        if command.kind is CommandKind.NEW:
-            if known is not None:
-                known.times_received += 1
-                return
-            self.orders[command.child_id] = AtVenue(command, command.quantity_lots)
-            self.say(ReportKind.ACKNOWLEDGED, command.child_id)
-        elif known is None or known.ended:
-            kind = ReportKind.AMEND_REJECTED if command.kind is CommandKind.AMEND else ReportKind.CANCEL_REJECTED
-            self.say(kind, command.child_id, execution_id=command.request_id)
-        elif command.kind is CommandKind.AMEND:
-            self._amend(known, command)
-        elif self.chance.random() < 0.8:
-            self.end(command.child_id, ReportKind.CANCELLED)
-        else:
-            self.say(ReportKind.CANCEL_REJECTED, command.child_id, execution_id=command.request_id)
-
-    def _amend(self, order: AtVenue, command: OrderCommand) -> None:
-        if self.chance.random() < 0.25:
-            self.say(ReportKind.AMEND_REJECTED, command.child_id, execution_id=command.request_id)
-            return
-        order.total_lots, order.last_amend = command.quantity_lots, command.request_id
-        self.say(
-            ReportKind.AMENDED, command.child_id, execution_id=command.request_id,
-            quantity_lots=command.quantity_lots, price_ticks=command.price_ticks, cumulative_lots=order.filled_lots,
-        )  # fmt: skip
-        if order.open_lots == 0:
-            self.end(command.child_id, ReportKind.CANCELLED)
-
-    def fill(self, child_id: int) -> None:
-        """Fill some of what an order has open."""
-        order = self.orders[child_id]
-        lots = self.chance.randint(1, order.open_lots)
-        self.executions += 1
-        filled = VenueReport(
-            ReportKind.FILLED, child_id, execution_id=self.executions, quantity_lots=lots, price_ticks=PRICE,
-            route=order.command.route, side=int(order.command.side), cumulative_lots=order.filled_lots + lots,
-        )  # fmt: skip
-        order.fills.append(filled)
-        self.said.append(filled)
-
-    def end(self, child_id: int, kind: ReportKind) -> None:
-        """End an order, for whatever reason of its own."""
-        order = self.orders[child_id]
-        order.ended = kind
-        self.say(kind, child_id, cumulative_lots=order.filled_lots)
-
-    def say(self, kind: ReportKind, child_id: int, **facts: int) -> None:
-        self.said.append(VenueReport(kind, child_id, **facts))
-
-    def position(self) -> int:
-        """What the firm holds in truth, in lots, long positive."""
-        return sum(int(order.command.side) * order.filled_lots for order in self.orders.values())
-
-    def open_lots(self, side: Side) -> int:
-        return sum(order.open_lots for order in self.orders.values() if order.command.side is side)
-
-
-class Wire:
-    """Carries orders to the venue, or loses them and may not know that it did."""
-
-    def __init__(self, venue: Venue, chance: Random) -> None:
-        self.venue, self.chance = venue, chance
-
-    def transmit(self, command: OrderCommand, _instrument: str) -> SendResult:
-        roll = self.chance.random()
-        if roll < 0.08:
-            return SendResult(Delivery.NOT_SENT, "the line is down")
-        if roll < 0.16:
-            return SendResult(Delivery.UNKNOWN, "timed out")
-        self.venue.receive(command)
-        return SendResult(Delivery.UNKNOWN, "timed out") if roll < 0.24 else SENT
+    for scope, most in (("firm:firm", LONG_MAX), ("desk:crypto", DESK_LONG_MAX)):
+        snapshot = tightened(snapshot, scope, position_long_lots_max=most, position_short_lots_max=SHORT_MAX)
+    return snapshot
 
 
 @dataclass(slots=True)
@@ -259,7 +149,7 @@ class FaultWorld:
         self._require(truly_long <= min(LONG_MAX, DESK_LONG_MAX), f"{truly_long} long in truth, above the limit")
         self._require(truly_short <= SHORT_MAX, f"{truly_short} short in truth, above the limit")
         twice = [child for child, order in self.venue.orders.items() if order.times_received > 1]
-        self._require(not twice, f"orders {twice} reached the venue more than once")
+        self._require(not twice, f"orders {twice} came twice")
         for side, parent_id in self.parents.items():
             spent = sum(
                 order.filled_lots + order.open_lots
@@ -472,8 +362,7 @@ class FaultWorld:
     def lose_power(self) -> None:
         """Cut the power: whatever wasn't flushed may be gone, in any sector."""
         self._decide_unheard()
-        writer = self.gate.writer
-        unflushed = writer.next_seq - 1 - writer.committed_seq
+        unflushed = self.gate.writer.next_seq - 1 - self.gate.writer.committed_seq
         self._abandon()
         share = self.chance.random()
         lost = self.disk.cut_power(lambda: self.chance.random() < share)
@@ -497,10 +386,8 @@ class FaultWorld:
         self.gate.switch.close()
 
     def _reopen(self) -> None:
-        orders, last_id = self.rig.orders, self.rig.last_id
-        self.rig = self._open_rig()
-        self.rig.orders, self.rig.last_id = orders, last_id
-        self.rig.parents = {}
+        before, self.rig = self.rig, self._open_rig()
+        self.rig.orders, self.rig.last_id = before.orders, before.last_id
         self.adapter = self._open_adapter()
         self.clock.advance(NS_PER_S)
         self._open_market()
@@ -511,20 +398,3 @@ class FaultWorld:
             asked = (released.request.request_id, released.request.child_id, released.verdict.outcome.value)
             found = None if words is None else (words[3], words[4], words[0] >> 16 & 0xFFFF)
             self._require(found == asked, f"record {released.sequence} says {found}, the answer was {asked}")
-
-
-class PowerTookAGroup(Exception):
-    """A power cut tore a group that nobody had heard of in its middle, and the gate asks for people."""
-
-
-def recorded_words(log: Path) -> dict[int, list[int]]:
-    """Return the words of every decision in a log by sequence."""
-    found: dict[int, list[int]] = {}
-
-    def keep(batch: Batch) -> Fault | None:
-        seqs, words = batch.binary()
-        found.update(zip(seqs.tolist(), words.tolist(), strict=True))
-        return None
-
-    walk(log, visit=keep)
-    return found

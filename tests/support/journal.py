@@ -11,8 +11,9 @@ import crc32c
 
 from controlplane.domain.clock import ManualClock
 from controlplane.journal.files.segment import SystemDisk, segment_path
-from controlplane.journal.reader import find
+from controlplane.journal.reader import Batch, find
 from controlplane.journal.record import ENTRY_BYTES, FRAME_HEADER_BYTES, RecordKind, pack_entry
+from controlplane.journal.walk import Fault, walk
 from controlplane.journal.writer import SEGMENT_BYTES_MIN, JournalWriter
 from controlplane.runtime.settings import Durability
 
@@ -155,3 +156,16 @@ def _files(directory: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(directory.rglob("*")):
         if path.is_file():
             yield str(path.relative_to(directory)), path.read_bytes()
+
+
+def recorded_words(log: Path) -> dict[int, list[int]]:
+    """Return the words of every decision in a log by sequence."""
+    found: dict[int, list[int]] = {}
+
+    def keep(batch: Batch) -> Fault | None:
+        seqs, words = batch.binary()
+        found.update(zip(seqs.tolist(), words.tolist(), strict=True))
+        return None
+
+    walk(log, visit=keep)
+    return found
