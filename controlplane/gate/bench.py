@@ -195,7 +195,7 @@ def time_one_by_one(gate: Gate, desk: Desk, orders: int) -> list[int]:
         for _ in range(orders):
             order = arguments_of(desk.order())
             started = time.perf_counter_ns()
-            head = gate.decide_order(*order)
+            head = gate.one_call.decide_order(*order)
             taken.append(time.perf_counter_ns() - started)
             check_allowed(head)
             live.append(order[2])
@@ -212,7 +212,7 @@ def time_groups(gate: Gate, desk: Desk, groups: int) -> list[int]:
         for _ in range(groups):
             orders = [arguments_of(desk.order()) for _ in range(GROUP)]
             started = time.perf_counter_ns()
-            heads = [gate.decide_order(*order) for order in orders]
+            heads = [gate.one_call.decide_order(*order) for order in orders]
             gate.commit()
             taken.append((time.perf_counter_ns() - started) // GROUP)
             for head in heads:

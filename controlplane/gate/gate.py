@@ -2,11 +2,12 @@
 
 One order: `decide` asks the compiled machine (`machine.py`), which checks, reserves, records and makes the permit
 in one call; `commit` makes the record durable, and only then may the answer leave. Nothing else in the product
-issues permits.
+issues permits. `one_call` is the same with everything in compiled code, for who counts nanoseconds.
 """
 
 import secrets
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ from controlplane.gate.client import LiveOrder, Notice, ParentOpening
 from controlplane.gate.control import answer
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.carry import carry_over, revalue_all
+from controlplane.gate.kernel.frames import CURSOR_SEQUENCE
 from controlplane.gate.kernel.loading import State, build_state
 from controlplane.gate.kernel.machine import NO_ROOM, apply
 from controlplane.gate.kernel.permit_code import keyed_state
 from controlplane.gate.kernel.requests import REPEATED
-from controlplane.gate.one_call import NOT_COMMITTED, callable_of, can_read, decide_now
+from controlplane.gate.one_call import VERDICT_WORDS, Mailbox, OneCall
 from controlplane.gate.permit import KEY_BYTES, PermitKey
 from controlplane.gate.recovery import Recovered, recover
 from controlplane.gate.snapshot import Snapshot, plain
@@ -66,7 +68,7 @@ class Gate:
         self.switch = switch
         self.gate_id = gate_id
         self.started_ns = clock.wall_ns()
-        self.tally = Tally({}, {}, np.zeros(LATENCIES_KEPT, np.int64))
+        self.tally = Tally({}, {}, array("q", bytes(8 * LATENCIES_KEPT)))
         self.stops: dict[str, tuple[str, str, int]] = {}
         self.clock = clock
         self._notices: list[Notice] = []
@@ -78,7 +80,6 @@ class Gate:
         )
         self._known_fence = switch.fence()
         self._known_states: dict[str, int] = {}
-        self._decide_now = callable_of(decide_now, 12) if can_read(clock) else None
         self._connect(state)
 
     @classmethod
@@ -141,9 +142,36 @@ class Gate:
         head = self._run(words)
         if head & 0xFF == w.ORDER_DECIDED:
             self._count(head, time.perf_counter_ns() - started)
-        elif self.state.words[a.NOTICE_COUNT] != self._noticed:
+        elif self._header[a.NOTICE_COUNT] != self._noticed:
             self._notice_states("breach or unexpected fill", "gate")
         return head
+
+    def answer(self, box: Mailbox, first: int, count: int) -> tuple[int, int, list[int]]:
+        """Return how many of the whole messages in a mailbox were taken, how many answers stand there now, and the
+        heads of those that decide an order.
+
+        They are recorded, not yet durable. Stops before the first message that is no command.
+
+        Arguments
+            first  offset in bytes of the first message
+            count  at most so many
+        Errors
+            JournalUnavailable when the next segment can't be made
+        """
+        started, newest = time.perf_counter_ns(), self._cursor[CURSOR_SEQUENCE] - 1
+        taken, answered = self.one_call.answer(box.arrived_at + first, count, box.answers_at)
+        elapsed_ns = (time.perf_counter_ns() - started) // (taken or 1)
+        words, decided = box.answer_words, []
+        for at in range(1, answered * VERDICT_WORDS, VERDICT_WORDS):
+            head, sequence = words[at], words[at + a.ENTRY_WORDS]
+            if head & 0xFF == w.ORDER_DECIDED:
+                self._count(head if sequence > newest else head | REPEATED, elapsed_ns)
+                decided.append(head)
+            if sequence > newest:
+                newest = sequence
+        if self._header[a.NOTICE_COUNT] != self._noticed:
+            self._notice_states("breach or unexpected fill", "gate")
+        return taken, answered, decided
 
     def _run(self, words: Sequence[int]) -> int:
         now, steady = self.clock.wall_ns(), self.clock.monotonic_ns() + self._monotonic_offset
@@ -155,39 +183,6 @@ class Gate:
             if head != NO_ROOM:
                 return int(head)
             self.writer.roll()
-
-    def decide_order(
-        self, kind: int, request_id: int, child_id: int, parent_id: int, route: int, side: int, order_type: int,
-        quantity_lots: int, price_ticks: int, trigger_ticks: int, model_digest: int,
-    ) -> int:  # fmt: skip
-        """Return the head of one decision, recorded and committed, without building a verdict: the fastest way in.
-
-        Every argument must be a whole number below 2**63; nothing looks at their types.
-
-        Errors
-            JournalUnavailable, finally: this gate decides nothing more
-        """
-        if self._decide_now is None:
-            head = self._run(
-                (kind << 8 | w.ORDER_DECIDED, 0, 0, request_id, child_id, parent_id, route, side, order_type,
-                 quantity_lots, price_ticks, trigger_ticks, model_digest, 0, 0, 0)
-            )  # fmt: skip
-            self.writer.commit()
-            return head
-        head = self._decide_now(
-            self._address, kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks,
-            trigger_ticks, model_digest,
-        )  # fmt: skip
-        if head & NOT_COMMITTED == 0:
-            return head
-        if head != NO_ROOM:
-            self.writer.commit()
-            return head ^ NOT_COMMITTED
-        self.writer.roll()
-        return self.decide_order(
-            kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks, trigger_ticks,
-            model_digest,
-        )  # fmt: skip
 
     def commit(self) -> None:
         """Make everything recorded durable; no answer may leave before.
@@ -210,7 +205,7 @@ class Gate:
     @property
     def sequence(self) -> int:
         """Journal sequence of the record made last; of the first verdict when a request was repeated."""
-        return int(self.state.words[a.LAST_SEQUENCE])
+        return self._header[a.LAST_SEQUENCE]
 
     @property
     def epoch(self) -> int:
@@ -355,8 +350,9 @@ class Gate:
         words[a.CURSOR_ADDRESS] = self.writer.cursor.ctypes.data
         words[a.SWITCH_ADDRESS] = self._switch_words.ctypes.data
         words[a.KEY_ADDRESS] = self._key_state.ctypes.data
-        words[a.STEADY_OFFSET_NS] = self._monotonic_offset
+        self.one_call = OneCall(state, self.writer, self.clock, self._monotonic_offset)
         self._address = state.address
+        self._header, self._cursor = words[: a.TABLES_AT].data, self.writer.cursor.data
         self._entry = words[a.ENTRY_AT : a.ENTRY_AT + a.ENTRY_WORDS]
         self._permit = words[a.PERMIT_LOW : a.PERMIT_HIGH + 1]
         self._noticed = int(words[a.NOTICE_COUNT])

@@ -3,10 +3,13 @@
 `GateControl` asks the control requests of the service and the shell: one connection a question, from any thread.
 """
 
+import os
 import select
 import socket
+import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,12 +17,45 @@ from controlplane.domain.errors import GateUnavailable
 from controlplane.gate import protocol
 from controlplane.gate.protocol import ANSWER_BYTES_MAX, Frame, FrameBuffer, MessageType
 
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 13  # holds a group of verdicts; more would be room that the system takes back each time
+# With one processor nobody could answer while we look.
+LOOKING_NS = 40_000 if (os.cpu_count() or 1) > 1 else 0
+SKIPPED_MAX = 256
 CONTROL_SECONDS_MAX = 5.0
 
 
 class GateSilent(GateUnavailable):
     """The gate process is there and doesn't answer in time."""
+
+
+class Patience:
+    """Whether to look for what comes before going to sleep.
+
+    To be woken costs more than a decision; but on a busy machine who looks takes the processor from the one that it
+    waits for. So it is done while it pays: each time that nothing came in the moment, twice as many waits as before
+    go by without a look.
+    """
+
+    def __init__(self) -> None:
+        self._skipped, self._to_skip = 0, 1
+
+    def look(self, events: Callable[[int], list[tuple[int, int]]]) -> list[tuple[int, int]]:
+        """Return what `events` found, asked again and again for a moment; it takes milliseconds to wait, here 0."""
+        found = events(0)
+        if found or LOOKING_NS == 0:
+            return found
+        if self._skipped > 0:
+            self._skipped -= 1
+            return found
+        until = time.perf_counter_ns() + LOOKING_NS
+        while not found and time.perf_counter_ns() < until:
+            found = events(0)
+        if found and time.perf_counter_ns() < until:
+            self._to_skip = 1
+        else:
+            self._skipped = self._to_skip
+            self._to_skip = min(2 * self._to_skip, SKIPPED_MAX)
+        return found
 
 
 class Link:
@@ -33,7 +69,7 @@ class Link:
         self._path = path
         self._seconds_max = seconds_max
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._poll = select.poll()
+        self._poll, self._patience = select.poll(), Patience()
         self._buffer = FrameBuffer(ANSWER_BYTES_MAX)
         self._frames: deque[Frame] = deque()
 
@@ -52,11 +88,14 @@ class Link:
 
     def send(self, frame: bytes) -> None:
         """Hand all bytes of a frame to the system."""
-        rest = memoryview(frame)
+        rest: bytes | memoryview = frame
         deadline = 0.0
         while rest:
             try:
-                rest = rest[self._socket.send(rest) :]
+                sent = self._socket.send(rest)
+                if sent == len(rest):
+                    return
+                rest = memoryview(rest)[sent:]
             except BlockingIOError:
                 deadline = deadline or time.monotonic() + self._seconds_max
                 self._wait_for_room(deadline)
@@ -66,7 +105,9 @@ class Link:
     def receive(self, seconds_max: float | None = None) -> Frame:
         """Return the next frame; an ERROR is raised as what it carries."""
         seconds = self._seconds_max if seconds_max is None else seconds_max
-        deadline = time.monotonic() + seconds
+        if not self._frames and self._patience.look(self._poll.poll):
+            self._read()
+        deadline = time.monotonic() + seconds if not self._frames else 0.0
         while not self._frames:
             if not self._poll.poll(max(0.0, 1_000 * (deadline - time.monotonic()))):
                 raise GateSilent(self._sentence(f"no answer within {seconds:.3g} s"))
@@ -84,7 +125,8 @@ class Link:
 
     def is_over(self) -> bool:
         """Whether the other end has hung up, as far as the system knows without a wait."""
-        return any(event & (select.POLLHUP | select.POLLERR) for _descriptor, event in self._poll.poll(0))
+        found = self._poll.poll(0)
+        return bool(found) and found[0][1] & (select.POLLHUP | select.POLLERR) != 0
 
     def close(self) -> None:
         """Hang up."""
@@ -148,3 +190,13 @@ def checked_payload(frame: Frame) -> dict[str, Any]:
     if error is not None:
         raise error
     return found
+
+
+def peer_uid(connected: socket.socket) -> int:
+    """Return the user at the other end, as the system knows it; our own where the system can't say, since the folder of
+    the socket is closed to all others."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return os.getuid()
+    _pid, uid, _gid = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return int(uid)

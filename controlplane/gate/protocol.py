@@ -15,9 +15,8 @@ sentence; nothing here raises anything but InvalidRequest.
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from controlplane.domain import errors
 from controlplane.domain.errors import ControlPlaneError, GateUnavailable, InvalidRequest
@@ -28,8 +27,12 @@ VERSION = 1
 HEADER = struct.Struct("<II")
 WANTS_ANSWER = 0x100
 COMMAND_BODY = struct.Struct(f"<{words.WORD_COUNT}q")
+COMMAND_FRAME = struct.Struct(f"<II{words.WORD_COUNT}q")
 ENTRY_BYTES = 256
 VERDICT_BODY = struct.Struct("<32qq16sq")
+# Headers of the two messages of fixed size, as one little-endian word each: the length, and the type from bit 32 on.
+COMMAND_TAG, VERDICT_HEADER = COMMAND_BODY.size | 2 << 32, VERDICT_BODY.size | 3 << 32
+COMMAND_BYTES, VERDICT_BYTES = HEADER.size + COMMAND_BODY.size, HEADER.size + VERDICT_BODY.size
 JSON_REQUEST_BYTES_MAX = 64 * 1024
 JSON_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 # Kinds that a program may send. States, time and the day's roll are the gate's own to write.
@@ -61,6 +64,7 @@ class MessageType(IntEnum):
     ERROR = 7
 
 
+VERDICT = MessageType.VERDICT
 REQUEST_BYTES_MAX = {
     MessageType.HELLO: JSON_REQUEST_BYTES_MAX,
     MessageType.COMMAND: COMMAND_BODY.size,
@@ -75,8 +79,7 @@ ANSWER_BYTES_MAX = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message: its type, whether an answer is asked for, and its body."""
 
     type: MessageType
@@ -98,9 +101,19 @@ class FrameBuffer:
         self._bytes_max = bytes_max
         self._held = bytearray()
 
-    def feed(self, chunk: bytes) -> list[Frame]:
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stream stands between two frames, none of which was at fault."""
+        return not self._held and self.fault is None
+
+    def feed(self, chunk: bytes | memoryview) -> list[Frame]:
         """Return the frames that this chunk completed, oldest first, up to the first that has another form."""
         held = self._held
+        if not held and len(chunk) == VERDICT_BYTES and self.fault is None and VERDICT in self._bytes_max:
+            # Nearly everything that a program gets is one verdict.
+            length, tag = HEADER.unpack_from(chunk)
+            if length == VERDICT_BODY.size and tag == VERDICT:
+                return [Frame(VERDICT, False, bytes(chunk[HEADER.size :]))]
         held += chunk
         frames: list[Frame] = []
         at = 0
@@ -159,13 +172,13 @@ def json_frame(kind: MessageType, payload: Mapping[str, object]) -> bytes:
 
 def command_frame(command: words.Words, *, wants_answer: bool) -> bytes:
     """Return the bytes of a COMMAND; InvalidRequest when a word doesn't fit 64 bits."""
+    tag = MessageType.COMMAND | WANTS_ANSWER if wants_answer else MessageType.COMMAND
     try:
-        body = COMMAND_BODY.pack(*command)
+        return COMMAND_FRAME.pack(COMMAND_BODY.size, tag, *command)
     except struct.error:
         raise InvalidRequest(
             "Expected whole numbers below 2^63 in every field, found one beyond; no gate accepts it, correct the order."
         ) from None
-    return frame(MessageType.COMMAND, body, wants_answer=wants_answer)
 
 
 def command_words_of(body: bytes) -> words.Words:

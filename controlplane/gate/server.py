@@ -6,13 +6,12 @@ gate goes on. Thrown switches, removed switch files and signals are noticed with
 """
 
 import os
-import selectors
+import select
 import socket
-import struct
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,14 +22,14 @@ from controlplane.domain.errors import (
     NotPermitted,
     StateConflict,
 )
-from controlplane.domain.ids import to_text
 from controlplane.domain.scopes import FIRM
-from controlplane.domain.states import TradingState
 from controlplane.gate import protocol, words
-from controlplane.gate.client import LiveOrder, Notice
 from controlplane.gate.gate import Gate
+from controlplane.gate.link import Patience, peer_uid
+from controlplane.gate.one_call import Mailbox
 from controlplane.gate.protocol import REQUEST_BYTES_MAX, Frame, FrameBuffer, MessageType
 from controlplane.gate.switch import Switch
+from controlplane.gate.view import notice_row, order_row, standing_rows
 
 GROUP_RECORDS_MAX = 256
 TICK_SECONDS = 0.1
@@ -70,6 +69,7 @@ class Connection:
     held: bytearray = field(default_factory=bytearray)
     released: bytearray = field(default_factory=bytearray)
     is_ending: bool = False
+    is_clogged: bool = False
 
 
 class GateServer:
@@ -90,10 +90,11 @@ class GateServer:
         self._connections: dict[int, Connection] = {}
         # Neighbours whose next message waits for its turn: control requests are answered one a turn.
         self._busy: set[Connection] = set()
-        self._selector = selectors.DefaultSelector()
+        self._poll, self._patience = select.poll(), Patience()
         self._switch = Switch.open(directory)
+        self._box = Mailbox(READ_BYTES, GROUP_RECORDS_MAX)
         self._is_stopping = False
-        self._kill_asked = False
+        self._kill_asked = self._has_answered = False
         self._applied = 0
         # Orders of this group: the head of each record and when its bytes were read.
         self._decided: list[tuple[int, int]] = []
@@ -103,16 +104,16 @@ class GateServer:
 
     def run(self) -> int:
         """Serve until asked to stop; returns the exit status, EXIT_JOURNAL when the record can't be kept any more."""
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._poll.register(self._listener, select.POLLIN)
+        self._poll.register(self._wake_reader, select.POLLIN)
         tick_at = 0.0
         try:
             while not self._is_stopping:
-                idle_seconds = 0.0 if self._busy else max(0.0, tick_at - time.monotonic())
+                found = self._look(tick_at)
                 for connection in list(self._busy):
                     self._work(connection, time.perf_counter_ns())
-                for key, _mask in self._selector.select(idle_seconds):
-                    self._attend(key.fileobj)
+                for descriptor, _events in found:
+                    self._attend(descriptor)
                 if time.monotonic() >= tick_at:
                     self._tick()
                     tick_at = time.monotonic() + TICK_SECONDS
@@ -136,16 +137,24 @@ class GateServer:
 
     # --- what arrives ---------------------------------------------------------------------------------------------
 
-    def _attend(self, source: Any) -> None:
-        if source is self._listener:
+    def _look(self, tick_at: float) -> list[tuple[int, int]]:
+        """Return the descriptors with news; who got an answer often asks again at once."""
+        if self._busy:
+            return self._poll.poll(0)
+        found = self._patience.look(self._poll.poll) if self._has_answered else []
+        self._has_answered = False
+        return found or self._poll.poll(max(0.0, 1_000 * (tick_at - time.monotonic())))
+
+    def _attend(self, descriptor: int) -> None:
+        if descriptor == self._listener.fileno():
             self._accept()
-        elif source is self._wake_reader:
+        elif descriptor == self._wake_reader.fileno():
             with suppress(BlockingIOError):
                 self._wake_reader.recv(READ_BYTES)
             if self._kill_asked:
                 self._kill_asked = False
                 self._kill(reason="signal SIGUSR1", by="signal")
-        elif (connection := self._connections.get(source.fileno())) is not None and connection not in self._busy:
+        elif (connection := self._connections.get(descriptor)) is not None and connection not in self._busy:
             self._read(connection)
 
     def _accept(self) -> None:
@@ -156,7 +165,7 @@ class GateServer:
         accepted.setblocking(False)
         connection = Connection(accepted)
         self._connections[accepted.fileno()] = connection
-        self._selector.register(accepted, selectors.EVENT_READ)
+        self._poll.register(accepted, select.POLLIN)
         if peer_uid(accepted) != os.getuid():
             self._refuse(connection, NotPermitted("Only programs of the gate's own user may talk to it.", rule="peer"))
         elif len(self._connections) > CONNECTIONS_MAX:
@@ -164,16 +173,36 @@ class GateServer:
 
     def _read(self, connection: Connection) -> None:
         try:
-            chunk = connection.socket.recv(READ_BYTES)
+            length = connection.socket.recv_into(self._box.arrived)
         except BlockingIOError:
             return
         except OSError:
-            chunk = b""
-        if not chunk:
+            length = 0
+        if not length:
             self._drop(connection)
             return
-        connection.waiting += connection.requests.feed(chunk)
-        self._work(connection, time.perf_counter_ns())
+        arrived_ns = time.perf_counter_ns()
+        done = 0
+        if connection.program is not None and not connection.waiting and connection.requests.is_empty:
+            done = self._answer_plain(connection, length, arrived_ns)
+        if done < length:
+            connection.waiting += connection.requests.feed(self._box.arrived[done:length])
+            self._work(connection, arrived_ns)
+
+    def _answer_plain(self, connection: Connection, length: int, arrived_ns: int) -> int:
+        """Answer the commands that stand whole at the start of what arrived; returns up to where."""
+        box, done = self._box, 0
+        while count := min((length - done) // protocol.COMMAND_BYTES, box.messages_max):
+            taken, answered, heads = self._gate.answer(box, done, count)
+            done += taken * protocol.COMMAND_BYTES
+            self._applied += taken
+            connection.held += box.answers[: answered * protocol.VERDICT_BYTES]
+            self._decided += [(head, arrived_ns) for head in heads]
+            if self._applied >= GROUP_RECORDS_MAX:
+                self._release()
+            if taken < count or connection.is_ending:
+                break
+        return done
 
     def _work(self, connection: Connection, arrived_ns: int) -> None:
         """Take what waits, in order; after a control request the others have their turn first."""
@@ -234,7 +263,7 @@ class GateServer:
         if name == "metrics":
             return self._meter.render()
         if name == "live_orders":
-            return {"rows": [_order_row(order) for order in self._gate.working()]}
+            return {"rows": [order_row(order) for order in self._gate.working()]}
         self._applied += 1
         return self._gate.control(name, fields)
 
@@ -254,18 +283,9 @@ class GateServer:
                 "directory": str(self._directory),
                 "names": words.handles_to_json(self._gate.state.handles),
                 "permit_key": key.secret.hex() if wants_key else None,
-                "notices": self._standing_notices(),
+                "notices": standing_rows(self._gate.control("status", {})["states"]),
             },
         )
-
-    def _standing_notices(self) -> list[dict[str, object]]:
-        """Return every stop in force, as notices for a program that has just come; a kill shows as a halt."""
-        stops = self._gate.control("status", {})["states"]
-        states = [TradingState.__members__.get(stop["state"], TradingState.HALTED) for stop in stops]
-        return [
-            _notice_row(Notice("state", stop["scope"], state, stop["reason"], int(stop["since_ns"])))
-            for stop, state in zip(stops, states, strict=True)
-        ]
 
     # --- time and stops -------------------------------------------------------------------------------------------
 
@@ -300,20 +320,22 @@ class GateServer:
         """
         notices = self._gate.notices()
         if notices:
-            pushed = protocol.json_frame(MessageType.NOTICE, {"notices": [_notice_row(notice) for notice in notices]})
+            pushed = protocol.json_frame(MessageType.NOTICE, {"notices": [notice_row(notice) for notice in notices]})
             for connection in self._connections.values():
                 if connection.program is not None:
                     connection.held += pushed
-        if self._applied or notices:
-            started = time.perf_counter_ns()
+        records, started, self._applied = self._applied, time.perf_counter_ns(), 0
+        if records or notices:
             self._gate.commit()
-            self._meter.committed(self._applied, time.perf_counter_ns() - started)
-            self._applied = 0
+        committed_ns = time.perf_counter_ns() - started
         for connection in list(self._connections.values()):
             if connection.held or connection.released or connection.is_ending:
                 connection.released += connection.held
                 connection.held.clear()
                 self._send(connection)
+        # Counting costs more than deciding, so the answers leave first.
+        if records or notices:
+            self._meter.committed(records, committed_ns)
         now = time.perf_counter_ns()
         for head, arrived_ns in self._decided:
             self._meter.decided(head >> 16 & 0xFFFF, head >> 32 & 0xFFFF, now - arrived_ns)
@@ -322,6 +344,7 @@ class GateServer:
     def _send(self, connection: Connection) -> None:
         try:
             while connection.released:
+                self._has_answered = True
                 del connection.released[: connection.socket.send(connection.released)]
         except BlockingIOError:
             pass
@@ -331,9 +354,9 @@ class GateServer:
         if connection.is_ending or len(connection.released) > UNREAD_BYTES_MAX:
             self._drop(connection)
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.released else 0)
-        if self._selector.get_key(connection.socket).events != wanted:
-            self._selector.modify(connection.socket, wanted)
+        if bool(connection.released) is not connection.is_clogged:
+            connection.is_clogged = not connection.is_clogged
+            self._poll.modify(connection.socket, select.POLLIN | (select.POLLOUT if connection.is_clogged else 0))
 
     def _refuse(self, connection: Connection, error: ControlPlaneError) -> None:
         """Answer with one ERROR; the connection ends once it has left."""
@@ -345,8 +368,8 @@ class GateServer:
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.socket.fileno(), None)
         self._busy.discard(connection)
-        with suppress(KeyError):
-            self._selector.unregister(connection.socket)
+        with suppress(KeyError, ValueError):
+            self._poll.unregister(connection.socket)
         connection.socket.close()
 
     def _give_up(self, error: JournalUnavailable) -> None:
@@ -358,20 +381,12 @@ class GateServer:
             connection.released += connection.held
             self._send(connection)
         with suppress(JournalUnavailable):
-            self._gate.writer.append_final(
-                {
-                    "kind": "MachineKilled",
-                    "scope": "machine",
-                    "by": "gate",
-                    "reason": str(error),
-                    "fence": self._gate.fence(),
-                }
-            )
+            told = {"by": "gate", "reason": str(error), "fence": self._gate.fence()}
+            self._gate.writer.append_final({"kind": "MachineKilled", "scope": "machine"} | told)
 
     def _hang_up_all(self) -> None:
         for connection in list(self._connections.values()):
             self._drop(connection)
-        self._selector.close()
         self._switch.close()
         for end in (self._wake_reader, self._wake_writer):
             end.close()
@@ -379,21 +394,3 @@ class GateServer:
     def _wake(self) -> None:
         with suppress(OSError):
             self._wake_writer.send(b"\0")
-
-
-def peer_uid(connected: socket.socket) -> int:
-    """Return the user at the other end, as the system knows it; our own where the system can't say, since the folder of
-    the socket is closed to all others."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return os.getuid()
-    _pid, uid, _gid = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return int(uid)
-
-
-def _order_row(order: LiveOrder) -> dict[str, object]:
-    return asdict(order) | {"child_id": to_text(order.child_id), "parent_id": to_text(order.parent_id)}
-
-
-def _notice_row(notice: Notice) -> dict[str, object]:
-    return asdict(notice) | {"state": notice.state.name}

@@ -24,6 +24,7 @@ NO_LIMIT = 1 << 62
 HEADROOM_SCHEMA = 1  # of records whose word 22 is no mask
 NEVER_NS = 10 * 365 * 86_400 * NS_PER_S
 
+ALLOWED = int(Outcome.ALLOWED)
 NO_PERMIT = bytes(16)
 UNKNOWN_NAME = "unknown"
 
@@ -39,26 +40,25 @@ def verdict_of(
         permit_code  16 bytes, zeros when no permit was issued
         handles      names behind the numbers of the record
     """
-    words = [int(word) for word in entry]
+    words = entry if type(entry) is list else [int(word) for word in entry]
     head = words[HEAD]
-    outcome = Outcome.ALLOWED if head >> 16 & 0xFFFF == Outcome.ALLOWED else Outcome.DENIED
-    code = _code_of(head >> 32 & 0xFFFF)
-    is_denied = outcome is Outcome.DENIED
-    permit = None
-    if not is_denied and permit_code != NO_PERMIT:
-        permit = Permit(gate_id, epoch, sequence, words[EXPIRY], words[FENCE], bytes(permit_code))
+    code = _CODES.get(head >> 32 & 0xFFFF)
+    binding = _binding(words, code, handles)
+    if head >> 16 & 0xFFFF == ALLOWED:
+        permit = None
+        if permit_code != NO_PERMIT:
+            permit = Permit(gate_id, epoch, sequence, words[EXPIRY], words[FENCE], bytes(permit_code))
+        return Verdict(Outcome.ALLOWED, (), binding, 0, permit, sequence, words[VERSION])
+    codes = codes_of(words[FAILED], words[MORE] if head >> 56 & 0xFF > HEADROOM_SCHEMA else 0)
     return Verdict(
-        outcome=outcome,
-        codes=codes_of(words[FAILED], words[MORE] if head >> 56 & 0xFF > HEADROOM_SCHEMA else 0)
-        or ((code,) if code else ())
-        if is_denied
-        else (),
-        binding=_binding(words, code, handles),
-        largest_passing_lots=words[PASSING] if is_denied else 0,
-        permit=permit,
+        outcome=Outcome.DENIED,
+        codes=codes or ((code,) if code else ()),
+        binding=binding,
+        largest_passing_lots=words[PASSING],
+        permit=None,
         sequence=sequence,
         snapshot_version=words[VERSION],
-        explanation=explain(words, handles) if is_denied else "",
+        explanation=explain(words, handles),
     )
 
 
@@ -79,7 +79,7 @@ def unavailable(code: DenialCode = DenialCode.GATE_UNAVAILABLE, explanation: str
 def explain(entry: Sequence[int], handles: Handles) -> str:
     """Return one sentence for a person: the rule, what was measured, the limit, and what would pass instead."""
     words = [int(word) for word in entry]
-    code = _code_of(words[HEAD] >> 32 & 0xFFFF)
+    code = _CODES.get(words[HEAD] >> 32 & 0xFFFF)
     if code is None:
         return "The order was denied for a reason that this program is too old to name; read the record itself."
     unit, sentence = SENTENCES[code]
@@ -126,14 +126,8 @@ def amount(value: int, unit: str, handles: Handles) -> str:
 def _binding(words: list[int], code: DenialCode | None, handles: Handles) -> Binding | None:
     if code is None or (words[MEASURED] == 0 and words[LIMIT] == 0):
         return None
-    return Binding(
-        code=code,
-        scope=_scope_name(words, handles),
-        measured=words[MEASURED],
-        limit=words[LIMIT],
-        headroom=words[LIMIT] - words[MEASURED],
-        unit=SENTENCES[code][0],
-    )
+    measured, limit = words[MEASURED], words[LIMIT]
+    return Binding(code, _scope_name(words, handles), measured, limit, limit - measured, SENTENCES[code][0])
 
 
 def _scope_name(words: list[int], handles: Handles) -> str:
@@ -151,10 +145,6 @@ def _age(value_ns: int, handles: Handles) -> str:
     return "never" if value_ns > NEVER_NS else f"{amount(value_ns, 'ns', handles)} ago"
 
 
-def _code_of(number: int) -> DenialCode | None:
-    return DenialCode(number) if number in _CODES else None
-
-
 def _phase_name(number: int) -> str:
     return Phase(number).name.lower().replace("_", " ") if number in _PHASES else str(number)
 
@@ -163,5 +153,5 @@ def _capitalised(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-_CODES = frozenset(int(code) for code in DenialCode)
+_CODES = {int(code): code for code in DenialCode}
 _PHASES = frozenset(int(phase) for phase in Phase)

@@ -1,9 +1,15 @@
 """Reads the state array for people and programs: the state of every scope, and every order that counts as live."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 
+from controlplane.domain.ids import to_text
 from controlplane.domain.orders import Side
-from controlplane.gate.client import LiveOrder
+from controlplane.domain.states import TradingState
+from controlplane.gate.client import LiveOrder, Notice
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.loading import State
 
@@ -42,3 +48,22 @@ def _live_order(state: State, row: int) -> LiveOrder:
         price_ticks=int(words[row + a.ORDER_PRICE]),
         state=a.ORDER_STATE_NAMES[int(words[row + a.ORDER_STATE])],
     )
+
+
+def order_row(order: LiveOrder) -> dict[str, object]:
+    """Return a live order as JSON holds it."""
+    return asdict(order) | {"child_id": to_text(order.child_id), "parent_id": to_text(order.parent_id)}
+
+
+def notice_row(notice: Notice) -> dict[str, object]:
+    """Return a notice as JSON holds it."""
+    return asdict(notice) | {"state": notice.state.name}
+
+
+def standing_rows(stops: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return every stop in force, as notices for a program that has just come; a kill shows as a halt."""
+    states = [TradingState.__members__.get(stop["state"], TradingState.HALTED) for stop in stops]
+    return [
+        notice_row(Notice("state", stop["scope"], state, stop["reason"], int(stop["since_ns"])))
+        for stop, state in zip(stops, states, strict=True)
+    ]

@@ -22,10 +22,10 @@ from controlplane.journal import record
     ORDER_FREE, PARENT_FREE, REQUEST_CURSOR, EXECUTION_CURSOR, PARENT_NODE_FIRST, PARENT_CELL_FIRST,
     PERMIT_TTL_NS, PHASE_AGE_NS_MAX, VOLUME_AGE_NS_MAX, RATE_AGE_NS_MAX, MESSAGE_BUCKET_NS, DENIED_BUCKET_NS,
     PARTICIPATION_BUCKET_NS, IS_PHASE_REQUIRED, NOTICE_COUNT, LIVE_COUNT, PERMIT_LOW, PERMIT_HIGH, LAST_SEQUENCE,
-    STEADY_OFFSET_NS,
-) = range(55)  # fmt: skip
+    STEADY_OFFSET_NS, GIVEN_WALL_NS, GIVEN_STEADY_NS,
+) = range(57)  # fmt: skip
 # Of the families of controls.
-(DUPLICATES_AT, REJECTS_AT, OWN_BOOKS_AT, DUPLICATE_WINDOW_NS, REJECT_WINDOW_NS) = range(55, 60)
+(DUPLICATES_AT, REJECTS_AT, OWN_BOOKS_AT, DUPLICATE_WINDOW_NS, REJECT_WINDOW_NS) = range(57, 62)
 PROGRAMS_AT = 128  # highest request identifier seen, one word for each of the 256 programs
 ENTRY_AT = 384  # the 32 words of the record being made
 SCRATCH_AT = 416  # what one decision works out on its way, 89 words

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import config, types
+from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
@@ -23,7 +24,9 @@ from numba.extending import intrinsic, models, register_model
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).resolve().parents[2]
-COMPILED_IN = ("gate/kernel/**/*.py", "domain/*.py", "journal/record.py")
+COMPILED_IN = (
+    "gate/kernel/**/*.py", "gate/one_call.py", "gate/protocol.py", "gate/words.py", "domain/*.py", "journal/record.py",
+)  # fmt: skip
 DIGEST_LETTERS = 16
 WORD_BYTES = 8
 LINE_WORDS = 8  # of one cache line
@@ -120,6 +123,22 @@ def seldom(_typing_context: Any) -> Any:
         return context.get_dummy_value()
 
     return signature(types.none), generate
+
+
+@intrinsic
+def fetch(_typing_context: Any, words: Any, word: Any) -> Any:
+    """Have the cache line of a word brought near, to be written soon; nothing waits for it and nothing can go wrong."""
+
+    def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        order = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), (byte, number, number, number)), "llvm.prefetch.p0"
+        )
+        place = builder.bitcast(_place(builder, given[0], given[1]), byte)
+        builder.call(order, (place, ir.Constant(number, 1), ir.Constant(number, 3), ir.Constant(number, 1)))
+        return context.get_dummy_value()
+
+    return signature(types.none, WORDS, types.int64), generate
 
 
 @infer_global(operator.getitem)

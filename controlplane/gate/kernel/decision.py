@@ -13,12 +13,11 @@ from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import checks, denials, exposure
-from controlplane.gate.kernel.compiled import Words, compiled, seldom, words_at
+from controlplane.gate.kernel.compiled import LINE_WORDS, Words, compiled, fetch, seldom, words_at
 from controlplane.gate.kernel.families.own_book import check_self_trade, enter_own_book, reprice_own_book
 from controlplane.gate.kernel.families.repeats import check_repeats, note_order
-from controlplane.gate.kernel.ledger import find, insert, reserve
+from controlplane.gate.kernel.ledger import find, insert, place_of, reserve
 from controlplane.gate.kernel.requests import recall
-from controlplane.gate.kernel.valuation import lots_within
 from controlplane.gate.kernel.windows import count
 
 NEW, AMEND, CANCEL, QUOTE = (
@@ -42,6 +41,7 @@ def decide(s: Words) -> int:
     Errors
         none: whatever arrives gets a verdict, and an unknown or malformed input is a denial
     """
+    fetch_places(s)
     start_decision(s)
     if not check_shape(s):
         return settle_verdict(s)
@@ -65,6 +65,35 @@ def decide(s: Words) -> int:
         if checks.value_order(s):
             check_limits(s)
     return settle_verdict(s)
+
+
+@compiled
+def fetch_places(s: Words) -> None:
+    """Have the places near where the two identifiers of this request stand or will stand, and its route."""
+    fetch(s, s[a.REQUEST_INDEX_AT] + place_of(s[a.E_REQUEST], 2 * s[a.REQUEST_CAPACITY] - 1))
+    fetch(s, s[a.ORDER_INDEX_AT] + place_of(s[a.E_CHILD], 2 * s[a.ORDER_CAPACITY] - 1))
+    route = s[a.ROUTES_AT] + s[a.E_ROUTE] * a.ROUTE_WORDS
+    for line in range(0, a.ROUTE_WORDS, LINE_WORDS):
+        fetch(s, route + line)
+
+
+@compiled
+def fetch_path(s: Words) -> None:
+    """Have everything near that the checks of this order will read: among thousands of instruments each row is cold,
+    and asked for one after the other they would be waited for one after the other.
+    """
+    for line in range(0, a.INSTRUMENT_WORDS, LINE_WORDS):
+        fetch(s, s[a.INSTRUMENT] + line)
+    fetch(s, s[a.ORDER_FREE])
+    fetch(s, s[s[a.ROUTE_ROW] + a.ROUTE_VOLUME])
+    for scope in range(a.SCOPES):
+        node, cell = s[a.PATH_NODES + scope], s[a.PATH_CELLS + scope]
+        fetch(s, cell)
+        fetch(s, cell + LINE_WORDS)
+        fetch(s, node)
+        fetch(s, node + LINE_WORDS)
+        fetch(s, node + 2 * LINE_WORDS)
+        fetch(s, node + a.NODE_DENIED)
 
 
 @compiled
@@ -147,6 +176,7 @@ def find_order(s: Words) -> bool:
         denials.deny(s, Code.PARENT_UNKNOWN, denials.PARENT, 0, 0)
         return False
     set_path(s, s[a.ROUTE_ROW], parent)
+    fetch_path(s)
     if s[parent + a.PARENT_STATE] != a.PARENT_OPEN:
         denials.deny(s, Code.PARENT_CLOSED, denials.PARENT, 0, 0)
     s[a.NEW_LOTS] = s[a.TOTAL_LOTS]
@@ -224,12 +254,12 @@ def settle_verdict(s: Words) -> int:
     """
     s[a.E_BID], s[a.E_ASK], s[a.E_AGE] = s[a.BID], s[a.ASK], s[a.AGE]
     if s[a.FAILED_RANK] != a.NO_LIMIT:
-        s[a.E_PASSING] = largest_passing(s)
+        s[a.E_PASSING] = denials.largest_passing(s)
         s[a.E_HEAD] |= DENIED << 16 | s[a.FAILED_RANK] << 32
         count_denial(s)
         return DENIED
     # From here on nothing can fail.
-    s[a.E_PASSING] = largest_passing(s)
+    s[a.E_PASSING] = denials.largest_passing(s)
     write_binding(s)
     s[a.E_HEAD] |= ALLOWED << 16
     s[a.E_EXPIRY] = s[a.NOW_NS] + s[a.PERMIT_TTL_NS]
@@ -239,47 +269,6 @@ def settle_verdict(s: Words) -> int:
     else:
         take_order(s)
     return ALLOWED
-
-
-@compiled
-def largest_passing(s: Words) -> int:
-    """Return the largest total quantity that every check would let through, on the lot grid; 0 when none would.
-
-    An amend at the old price may always keep its size. At a new price the old size counts until the venue answers, so a
-    reduction has to hold for it too.
-    """
-    if s[a.IS_HARD] != 0 or s[a.INSTRUMENT] == 0:
-        return 0
-    instrument, side, price = s[a.INSTRUMENT], s[a.SIDE], s[a.VALUE_PRICE]
-    whole = lots_within(s, instrument, side, s[a.ORDER_BOUND], price) - s[a.FILLED]
-    if s[a.IS_AMEND] != 0:
-        whole = max(whole, lots_within(s, instrument, side, s[a.OLD_MICRO], price))
-    tighten(s, whole, a.ORDER_BOUND)
-    tighten(s, lots_within(s, instrument, side, s[a.STRICT_BOUND], price), a.STRICT_BOUND)
-    strict = s[a.STRICT_LOTS]
-    tighten(s, lots_within(s, instrument, side, s[a.LOOSE_BOUND], price), a.LOOSE_BOUND)
-    reducing = min(strict, s[a.REDUCIBLE])
-    if s[a.IS_REPRICED] != 0 and s[a.REDUCIBLE] < s[a.OLD_LOTS]:
-        reducing = -a.NO_LIMIT
-    live = reducing if s[a.IS_WAIVABLE] != 0 else max(s[a.STRICT_LOTS], reducing)
-    if s[a.IS_AMEND] != 0 and s[a.IS_REPRICED] == 0:
-        live = max(live, s[a.OLD_LOTS])
-    total = min(live + s[a.FILLED], s[instrument + a.INSTRUMENT_LOTS_MAX])
-    total -= total % s[instrument + a.INSTRUMENT_LOT_STEP]
-    return total if total >= max(1, s[instrument + a.INSTRUMENT_LOTS_MIN]) else 0
-
-
-@compiled
-def tighten(s: Words, lots: int, bound: int) -> None:
-    """Let a bound in money, expressed in lots, take part in the search for the tightest."""
-    if lots < s[a.STRICT_LOTS]:
-        s[a.STRICT_LOTS] = lots
-        s[a.BOUND_CODE], s[a.BOUND_SCOPE], s[a.BOUND_MEASURED], s[a.BOUND_LIMIT] = (
-            s[bound + 1],
-            s[bound + 2],
-            s[bound + 3],
-            s[bound + 4],
-        )
 
 
 @compiled

@@ -8,6 +8,7 @@ the first by precedence, at the highest scope, is the binding one.
 from controlplane.domain.decisions import FIRST_MORE_CODE
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled, inlined, seldom
+from controlplane.gate.kernel.valuation import lots_within
 
 NO_SCOPE = 15
 FIRM, STRATEGY, MODEL, PARENT, INSTRUMENT, UNDERLYING, VENUE = 0, 2, 3, 4, 5, 6, 7
@@ -68,3 +69,48 @@ def bound_micro(s: Words, bound: int, amount: int, code: int, scope: int, measur
     if amount < s[bound]:
         s[bound] = amount
         s[bound + 1], s[bound + 2], s[bound + 3], s[bound + 4] = code, scope, measured, limit
+
+
+@compiled
+def largest_passing(s: Words) -> int:
+    """Return the largest total quantity that every check would let through, on the lot grid; 0 when none would.
+
+    An amend at the old price may always keep its size. At a new price the old size counts until the venue answers, so a
+    reduction has to hold for it too.
+    """
+    if s[a.IS_HARD] != 0 or s[a.INSTRUMENT] == 0:
+        return 0
+    instrument, side, price = s[a.INSTRUMENT], s[a.SIDE], s[a.VALUE_PRICE]
+    whole = lots_within(s, instrument, side, s[a.ORDER_BOUND], price) - s[a.FILLED]
+    if s[a.IS_AMEND] != 0:
+        whole = max(whole, lots_within(s, instrument, side, s[a.OLD_MICRO], price))
+    tighten(s, whole, a.ORDER_BOUND)
+    # More money never buys less: of a new order only a bound below those before it can be the tightest.
+    is_new = s[a.IS_AMEND] == 0
+    if not is_new or s[a.STRICT_BOUND] < s[a.ORDER_BOUND]:
+        tighten(s, lots_within(s, instrument, side, s[a.STRICT_BOUND], price), a.STRICT_BOUND)
+    strict = s[a.STRICT_LOTS]
+    if not is_new or s[a.LOOSE_BOUND] < min(s[a.ORDER_BOUND], s[a.STRICT_BOUND]):
+        tighten(s, lots_within(s, instrument, side, s[a.LOOSE_BOUND], price), a.LOOSE_BOUND)
+    reducing = min(strict, s[a.REDUCIBLE])
+    if s[a.IS_REPRICED] != 0 and s[a.REDUCIBLE] < s[a.OLD_LOTS]:
+        reducing = -a.NO_LIMIT
+    live = reducing if s[a.IS_WAIVABLE] != 0 else max(s[a.STRICT_LOTS], reducing)
+    if s[a.IS_AMEND] != 0 and s[a.IS_REPRICED] == 0:
+        live = max(live, s[a.OLD_LOTS])
+    total = min(live + s[a.FILLED], s[instrument + a.INSTRUMENT_LOTS_MAX])
+    total -= total % s[instrument + a.INSTRUMENT_LOT_STEP]
+    return total if total >= max(1, s[instrument + a.INSTRUMENT_LOTS_MIN]) else 0
+
+
+@compiled
+def tighten(s: Words, lots: int, bound: int) -> None:
+    """Let a bound in money, expressed in lots, take part in the search for the tightest."""
+    if lots < s[a.STRICT_LOTS]:
+        s[a.STRICT_LOTS] = lots
+        s[a.BOUND_CODE], s[a.BOUND_SCOPE], s[a.BOUND_MEASURED], s[a.BOUND_LIMIT] = (
+            s[bound + 1],
+            s[bound + 2],
+            s[bound + 3],
+            s[bound + 4],
+        )

@@ -6,7 +6,7 @@ written last, so that a reader of the live file never meets half a frame.
 """
 
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import WORD_BYTES, Words, compiled, words_at
+from controlplane.gate.kernel.compiled import LINE_WORDS, WORD_BYTES, Words, compiled, fetch, words_at
 from controlplane.gate.kernel.hashing import LOW_32, crc_start, crc_word, fold, fold_scopes
 from controlplane.gate.kernel.permit_code import write_code
 from controlplane.journal import record
@@ -53,6 +53,8 @@ def write_frame(s: Words) -> int:
     cursor[CURSOR_OFFSET] += FRAME_BYTES
     cursor[CURSOR_SEQUENCE] = sequence + 1
     s[a.LAST_SEQUENCE] = sequence
+    for line in range(0, FRAME_WORDS, LINE_WORDS):
+        fetch(frame, FRAME_WORDS + line)  # where the next record will be written
     return sequence
 
 

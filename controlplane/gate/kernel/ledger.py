@@ -54,6 +54,12 @@ HALTED = int(TradingState.HALTED)
 FIRM, INSTRUMENT_SCOPE, UNDERLYING_SCOPE = 0, 5, 6
 
 
+@inlined
+def place_of(key: int, mask: int) -> int:
+    """Return the word, counted from the start of an index, at which the search for a key begins."""
+    return (index_hash(key) & mask) * INDEX_WORDS
+
+
 @compiled
 def find(s: Words, at: int, mask: int, key: int) -> int:
     """Return the row an index holds for a key, 0 when it holds none."""

@@ -8,7 +8,7 @@ from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.ids import ID_MAX, PROGRAM_MAX
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import denials
-from controlplane.gate.kernel.compiled import Words, compiled
+from controlplane.gate.kernel.compiled import LINE_WORDS, Words, compiled, fetch
 from controlplane.gate.kernel.hashing import fold
 from controlplane.gate.kernel.ledger import find, insert, remove
 
@@ -53,6 +53,9 @@ def remember(s: Words, sequence: int) -> None:
     for word in range(a.E_SNAPSHOT, a.E_AFTER + 1):
         s[row + 6 + word - a.E_SNAPSHOT] = s[word]
     insert(s, s[a.REQUEST_INDEX_AT], mask, s[a.E_REQUEST], row)
+    following = s[a.REQUESTS_AT] + s[a.REQUEST_CURSOR] * a.REQUEST_WORDS
+    for line in range(0, a.REQUEST_WORDS, LINE_WORDS):
+        fetch(s, following + line)  # the row that the next request will take
 
 
 @compiled
