@@ -193,7 +193,7 @@ def bench_gate(
     as_json: Json = False,
 ) -> None:
     """Time decisions: embedded with journal, the plain-Python reference, batches, and over the socket."""
-    from controlplane.gate.bench import measure
+    from controlplane.gate.bench.measure import measure
     from controlplane.limits.compile import compile_snapshot
     from controlplane.policy.load import load_policies
 

@@ -88,8 +88,8 @@ EXECUTOR_MAY_IMPORT = {
 GATE_JOURNAL_LAYOUTS = ("controlplane.journal.record",)
 # `gate.py` is the shell that both shapes share: it owns journal, switch and permit key. Everything in `gate/kernel/`
 # stays pure (docs/adr/0002).
-GATE_JOURNAL_SHELLS = ("gate", "process", "embedded", "recovery", "replay")
-GATE_RUNTIME_SHELLS = ("gate", "process", "embedded", "bench")
+GATE_JOURNAL_SHELLS = ("gate", "one_call", "process", "embedded", "recovery", "replay")
+GATE_RUNTIME_SHELLS = ("gate", "process", "embedded")  # and the whole of `gate/bench/`
 
 # The judge of logs shares no line with what it judges, in either direction (docs/adr/0020).
 VERIFIER = "controlplane.verifier"
@@ -139,7 +139,7 @@ SHELLS = (
     "controlplane/gate/gate.py", "controlplane/gate/recovery.py", "controlplane/gate/replay.py",
     "controlplane/gate/embedded.py",
     "controlplane/gate/server.py", "controlplane/gate/link.py",  # the two ends of the local socket
-    "controlplane/gate/kill.py", "controlplane/gate/bench.py",
+    "controlplane/gate/kill.py", "controlplane/gate/bench/*",
     "controlplane/gate/one_call.py",  # reads the machine's clock in compiled code
     "controlplane/gate/kernel/compiled.py",  # the cache of compiled code is named after the sources it reads
     "controlplane/journal/writer.py", "controlplane/journal/reader.py", "controlplane/journal/recovery.py",
@@ -230,7 +230,8 @@ def gate_faults(source: Source, found: Import) -> Iterator[str]:
         and found.module not in GATE_JOURNAL_LAYOUTS
     ):
         yield "of the journal the gate knows only the byte layouts"
-    if other_area == "runtime" and not (is_shell and name in GATE_RUNTIME_SHELLS):
+    is_bench = source.module.startswith("controlplane.gate.bench.")
+    if other_area == "runtime" and not is_bench and not (is_shell and name in GATE_RUNTIME_SHELLS):
         yield "only the gate's shells know runtime"
 
 

@@ -12,7 +12,7 @@ from controlplane.journal.files.segment import Disk, sync_directory, unreadable,
 from controlplane.journal.record import ID_FIELDS, JSON_BYTES_MAX, decode_json
 
 BLOB_DIRECTORY = "blobs"
-BLOB_BYTES_MAX = 16 * 1024 * 1024
+BLOB_BYTES_MAX = 64 * 1024 * 1024  # the limits of ten thousand instruments take 27 MB
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _KEPT_FIELDS = ("kind", "wall_ns", *ID_FIELDS, "sequence")
 
@@ -23,7 +23,7 @@ def with_blob(directory: Path, entry: bytes, payload: Mapping[str, object], *, d
     The short entry keeps kind, time and identifiers, so that it is found like any other.
 
     Errors
-        InvalidRequest  above 16 MiB
+        InvalidRequest  above 64 MiB
         OSError         as the disk says
     """
     if len(entry) <= JSON_BYTES_MAX:
@@ -37,7 +37,7 @@ def store_blob(directory: Path, content: bytes, *, disk: Disk) -> str:
     """Return the name of a durable blob with these bytes; storing the same bytes again changes nothing.
 
     Errors
-        InvalidRequest  above 16 MiB
+        InvalidRequest  above 64 MiB
         OSError         as the disk says
     """
     if len(content) > BLOB_BYTES_MAX:
