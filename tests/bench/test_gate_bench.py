@@ -1,7 +1,7 @@
 """Speed of the gate against the figures written down in baseline.json, as ratios that hold on a machine of any speed.
 
 Every ratio compares two figures of one run: how much faster than the plain judge, how much a part is of the whole, how
-much a large state costs. The figures themselves stand beside them for people, with the load under which they were taken.
+much a large state costs. The figures themselves stand beside them for people, with the load they were taken under.
 """
 
 import json
@@ -36,9 +36,7 @@ def ratios_of(found: dict[str, Any]) -> dict[str, float]:
 
 def test_the_gate_is_as_fast_beside_its_judge_as_it_was(repository: Path) -> None:
     baseline = json.loads(BASELINE.read_text(encoding="utf-8"))
-    snapshot = compile_snapshot(
-        load_policies(repository / "policies"), as_of_ns=SystemClock().wall_ns(), version=1
-    )
+    snapshot = compile_snapshot(load_policies(repository / "policies"), as_of_ns=SystemClock().wall_ns(), version=1)
 
     found = measure(snapshot, orders=ORDERS, progress=lambda _line: None)
 
