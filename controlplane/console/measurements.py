@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from controlplane.domain.clock import SystemClock
 from controlplane.domain.errors import ControlPlaneError
 from controlplane.halts.readings import GateControl
 from controlplane.journal.tree.status import read_status
@@ -25,9 +26,11 @@ def measurements(gate: GateControl, state_directory: Path) -> str:
 def measure_trees(state_directory: Path) -> None:
     """Take over what the drain of this machine last said about its trees; nothing where it never said anything."""
     try:
-        _, trees = read_status(state_directory)
+        written_ns, trees = read_status(state_directory)
     except ControlPlaneError:
         return
+    age_ns = SystemClock().wall_ns() - written_ns
+    metrics.DRAIN_STATUS_AGE_SECONDS.set(age_ns / 1e9 if written_ns else -1)
     for tree in trees:
         metrics.TREE_SIZE_RECORDS.labels(log=tree.log).set(tree.size)
         metrics.COSIGNED_SIZE_RECORDS.labels(log=tree.log).set(tree.cosigned_size)

@@ -11,6 +11,7 @@ import binascii
 import fcntl
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -185,6 +186,15 @@ class Witness:
             ) from None
 
 
+class _Server(ThreadingHTTPServer):
+    """The library's server; what goes wrong with one connection is one event, and the others go on."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 the form of the library
+        events.warning("witness_connection_lost", client=str(client_address), reason=repr(sys.exc_info()[1]))
+
+
 class WitnessServer:
     """Answers logs over HTTP, by default to this machine alone.
 
@@ -196,8 +206,7 @@ class WitnessServer:
     """
 
     def __init__(self, witness: Witness, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(witness.add_checkpoint))
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), _handler(witness.add_checkpoint))
         self.address = f"http://{host}:{self._server.server_address[1]}"
 
     def run(self, stop_event: threading.Event) -> None:

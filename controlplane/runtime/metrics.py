@@ -39,6 +39,11 @@ JOURNAL_APPEND_SECONDS = Histogram(
 )
 JOURNAL_RECORDS = Counter("cp_journal_records_total", "Records appended to the journal.", registry=REGISTRY)
 DRAIN_LAG_RECORDS = Gauge("cp_drain_lag_records", "Journal records that are not in PostgreSQL yet.", registry=REGISTRY)
+DRAIN_STATUS_AGE_SECONDS = Gauge(
+    "cp_drain_status_age_seconds",
+    "Age of the drain's last word about its trees, in seconds; above a few, no drain runs. -1 before the first.",
+    registry=REGISTRY,
+)
 TREE_SIZE_RECORDS = Gauge(
     "cp_tree_size_records", "Records under the newest signed checkpoint, by log.", ("log",), registry=REGISTRY
 )

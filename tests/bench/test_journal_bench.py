@@ -1,4 +1,4 @@
-"""Speed of the journal in records per second, printed as JSON: append and commit, recovery, verification, copy.
+"""Speed of the journal in records per second, printed as JSON: append, recovery, verification, tree, judge, copy.
 
 One process on one core beside a PostgreSQL on the same machine. The log holds 600,000 fixed records of a gate, half of
 them reference prices, a quarter decisions, a quarter reports. Aims are for a quiet machine; the floors below them are
@@ -15,19 +15,26 @@ import pytest
 from controlplane.domain.clock import SystemClock
 from controlplane.journal import service
 from controlplane.journal.drain import Drain
+from controlplane.journal.files.segment import SystemDisk
 from controlplane.journal.reader import scan
 from controlplane.journal.record import RecordKind, pack_entry
 from controlplane.journal.recovery import recover
+from controlplane.journal.tree.growth import LogTree
+from controlplane.journal.tree.signer import Signer
 from controlplane.journal.verify import verify
 from controlplane.journal.walk import walk
 from controlplane.journal.writer import JournalWriter
 from controlplane.runtime.database import Database
 from controlplane.runtime.settings import Durability
+from controlplane.verifier.judging import judge
 from tests.support.journal import LOG, NOW_NS, QuietDisk
 
 RECORDS = 600_000
-AIMS = {"recover": 400_000, "verify": 400_000, "drain": 300_000}
-FLOORS = {"append": 50_000, "recover": 400_000, "verify": 400_000, "scan": 150_000, "drain": 60_000}
+AIMS = {"recover": 400_000, "verify": 400_000, "judge": 400_000, "drain": 300_000}
+FLOORS = {"append": 50_000, "recover": 400_000, "verify": 400_000, "scan": 150_000, "drain": 60_000} | {
+    # Signing waits for the disk: two files for every 256 entries.
+    "tree": 20_000, "judge": 150_000,
+}  # fmt: skip
 MEMORY_BYTES_MAX = 48 * 1024 * 1024
 
 pytestmark = pytest.mark.bench
@@ -93,6 +100,25 @@ def drain_all(state: Path, database: Database) -> int:
     return copied
 
 
+def sign_all(directory: Path) -> int:
+    """Make the whole tree on a real disk, every checkpoint flushed."""
+    signer = Signer(directory.parent.parent / "drain", disk=SystemDisk())
+    tree = LogTree(directory, signer, clock=SystemClock(), disk=SystemDisk())
+    grown = 0
+    while entries := tree.grow(is_due=True):
+        grown += entries
+    tree.close()
+    signer.close()
+    return grown
+
+
+def judged(directory: Path) -> int:
+    """CRC, chain, tree, tiles, bundles and signature of every record."""
+    verdict = judge(directory)
+    assert (verdict.problems, verdict.signed_size) == ([], verdict.records)
+    return verdict.records
+
+
 def memory_bytes(name: str) -> int:
     """A line of the process's status: VmRSS is what it holds now, VmHWM the most since it was last reset."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
@@ -109,6 +135,8 @@ def test_journal_keeps_its_speed_and_its_memory(tmp_path: Path, database: Databa
     rates["recover"] = timed(lambda: recover(directory, log=LOG, disk=QuietDisk()).state.records)
     rates["verify"] = timed(lambda: verify(directory).records)
     rates["scan"] = timed(lambda: sum(1 for _ in scan(directory)))
+    rates["tree"] = timed(lambda: sign_all(directory))
+    rates["judge"] = timed(lambda: judged(directory))
     rates["drain"] = timed(lambda: drain_all(tmp_path, database))
     growth_bytes = memory_bytes("VmHWM") - before
     commits = {str(group): commit_latencies_us(tmp_path / f"commit-{group}", group) for group in (1, 64, 256)}

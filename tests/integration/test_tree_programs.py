@@ -141,6 +141,7 @@ def test_witness_process_signs_what_the_drain_asks_and_the_wait_is_measured(plac
     assert not is_extension(old_size=3, old_root=first.root, size=6, root=last.root, proof=[])
     measure_trees(place.state_directory)
     assert metrics.COSIGNED_SIZE_RECORDS.labels(log=LOG)._value.get() == 6
+    assert 0 <= metrics.DRAIN_STATUS_AGE_SECONDS._value.get() < SECONDS_MAX
     assert metrics.COSIGNATURE_WAIT_SECONDS.labels(log=LOG)._value.get() < 5
 
 

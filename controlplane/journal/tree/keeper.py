@@ -23,6 +23,8 @@ COSIGN_SECONDS = 0.5
 # A cosignature is late when a checkpoint has waited for it this long.
 LATE_SECONDS = 30.0
 NS_PER_SECOND = 1_000_000_000
+# So old is a status at most while the drain runs; how old it is tells whether it does.
+STATUS_NS = NS_PER_SECOND
 # Stands for a log's name where no log can be signed.
 EVERY_LOG = "*"
 
@@ -57,6 +59,7 @@ class TreeKeeper:
         self._trees: dict[str, LogTree] = {}
         self._progress: dict[str, TreeProgress] = {}
         self._waits_since_ns: dict[str, int] = {}
+        self._reported_ns = 0
         self._turn = threading.Lock()
 
     @property
@@ -186,12 +189,16 @@ class TreeKeeper:
         return replace(progress, cosign_waits_seconds=round(max(waits, 0.0), 3), cosign_problem=problem)
 
     def _report(self, reported: tuple[TreeProgress, ...]) -> tuple[TreeProgress, ...]:
-        """Leave the status when it changed, and an event when a problem comes or goes."""
+        """Leave the status when something moved and once a second, and an event when a problem comes or goes."""
         found = self.progress
-        if found == reported:
-            return reported
+        now_ns = self._clock.monotonic_ns()
+        is_moved = [replace(one, cosign_waits_seconds=0.0) for one in found] != [
+            replace(one, cosign_waits_seconds=0.0) for one in reported
+        ]
+        if is_moved or now_ns - self._reported_ns >= STATUS_NS:
+            self._reported_ns = now_ns
+            self.leave_status()
         problems = [text for one in found for text in (one.problem, one.cosign_problem) if text]
         if problems != [text for one in reported for text in (one.problem, one.cosign_problem) if text]:
             events.warning("tree_state", problems=problems)
-        self.leave_status()
         return found

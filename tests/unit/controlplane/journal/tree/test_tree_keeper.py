@@ -4,6 +4,7 @@ import http.client
 import json
 import shutil
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -388,3 +389,19 @@ def test_witness_over_http_refuses_other_paths_and_sizes(
 
     assert connection.getresponse().status == status
     connection.close()
+
+
+def test_lost_connection_is_no_traceback_and_the_witness_goes_on(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cosigner = machine.start_witness()
+    for _ in range(3):
+        with socket.create_connection((cosigner._host, cosigner._port)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 50\r\n\r\nold 0")
+    time.sleep(0.2)
+    keeper = machine.keeper(cosigner)
+    keeper.grow_all(is_due=True)
+
+    assert keeper.cosign_all() == 1
+    assert "Traceback" not in capfd.readouterr().err
