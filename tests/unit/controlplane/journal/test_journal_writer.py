@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.domain.errors import InvalidRequest, InvariantBroken, JournalUnavailable
 from controlplane.journal import writer as writer_module
-from controlplane.journal.files.blobs import document, read_blob
+from controlplane.journal.files.blobs import BLOB_BYTES_MAX, document, read_blob
 from controlplane.journal.files.frames import build_frame
 from controlplane.journal.files.segment import list_segments, read_header, segment_path
 from controlplane.journal.reader import find, scan
@@ -260,10 +260,10 @@ def test_payload_over_48_kib_goes_into_a_blob_that_the_record_names(tmp_path: Pa
     assert len(list((tmp_path / "blobs").iterdir())) == 1
 
 
-def test_payload_over_16_mib_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_payload_over_the_largest_blob_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with open_writer(tmp_path) as writer:
         with pytest.raises(InvalidRequest, match="split it"):
-            writer.append_json({"kind": "SnapshotLoaded", "limits": "x" * (17 << 20)})
+            writer.append_json({"kind": "SnapshotLoaded", "limits": "x" * (BLOB_BYTES_MAX + 1)})
 
         assert writer.next_seq == 2
 
