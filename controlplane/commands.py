@@ -260,6 +260,14 @@ def bench_lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{name:<28} p50 {row['p50_ns']:>9,} ns   p99 {row['p99_ns']:>9,} ns" for name, row in found["timings"].items()
     ]
+    parts = ", ".join(f"{name} {ns:,}" for name, ns in found["parts"].items())
+    lines.append(f"{'parts of embedded, p50':<28} {parts}")
+    lines.append(f"{'without CRC and permit':<28} p50 {found['without_crc_and_permit_p50_ns']:>9,} ns")
+    small, large = found["states"]["small"], found["states"]["large"]
+    lines.append(
+        f"{large['instruments']:,} instruments, {large['working_orders']:,} working orders: p50 {large['p50_ns']:,} "
+        f"ns; {small['instruments']:,} and {small['working_orders']:,}: {small['p50_ns']:,} ns"
+    )
     lines.append(f"reference / embedded (p50): {found['ratio_p50']:.1f}")
     lines.append(f"sizes: {', '.join(f'{name} {count:,}' for name, count in found['sizes'].items())}")
     return lines

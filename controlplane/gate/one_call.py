@@ -7,6 +7,7 @@ again only where a call says so: NO_ROOM, NOT_COMMITTED, or a message that is no
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,34 +79,31 @@ class OneCall:
         self._words[a.GIVEN_WALL_NS] = 0
         self._decide, self._answer = callable_of(decide_now, 12), callable_of(answer_frames, 4)
         self._apply_batch = callable_of(apply_batch, 6)
+        # `decide_order` without the step of Python around it, for who looks at NOT_COMMITTED and calls `completed`.
+        self.decide: Callable[..., int] = (
+            self._decide_as_told if self._must_tell_time else partial(self._decide, self._address)
+        )
 
-    def decide_order(
-        self, kind: int, request_id: int, child_id: int, parent_id: int, route: int, side: int, order_type: int,
-        quantity_lots: int, price_ticks: int, trigger_ticks: int, model_digest: int,
-    ) -> int:  # fmt: skip
+    def decide_order(self, *order: int) -> int:
         """Return the head of one decision, recorded and committed, without building a verdict.
 
-        Every argument must be a whole number below 2**63; nothing looks at their types.
-
+        Arguments
+            order  eleven whole numbers below 2**63, at whose types nothing looks: command kind, request, child, parent,
+                   route, side, order type with time in force from bit 8 on, lots, price, trigger, model digest
         Errors
             JournalUnavailable, finally: this gate decides nothing more
         """
-        if self._must_tell_time:
-            self._tell_time()
-        head = self._decide(
-            self._address, kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks,
-            trigger_ticks, model_digest,
-        )  # fmt: skip
-        if head & NOT_COMMITTED == 0:
-            return head
-        if head != NO_ROOM:
+        head = self.decide(*order)
+        return self.completed(head, order) if head & NOT_COMMITTED else head
+
+    def completed(self, head: int, order: tuple[int, ...]) -> int:
+        """Return the head of a committed decision where `decide` gave NOT_COMMITTED; no answer leaves before."""
+        while head == NO_ROOM:
+            self._writer.roll()
+            head = self.decide(*order)
+        if head & NOT_COMMITTED:
             self._writer.commit()
-            return head ^ NOT_COMMITTED
-        self._writer.roll()
-        return self.decide_order(
-            kind, request_id, child_id, parent_id, route, side, order_type, quantity_lots, price_ticks, trigger_ticks,
-            model_digest,
-        )  # fmt: skip
+        return head & ~NOT_COMMITTED
 
     def decide_batch(self, batch: Batch, count: int) -> None:
         """Apply the first `count` commands of a batch at one reading of the clocks, and commit them together.
@@ -154,6 +152,10 @@ class OneCall:
             if taken == count or self._writer.has_room(FRAME_BYTES + WORD_BYTES):
                 return taken, answered
             self._writer.roll()
+
+    def _decide_as_told(self, *order: int) -> int:
+        self._tell_time()
+        return self._decide(self._address, *order)
 
     def _tell_time(self) -> None:
         self._words[a.GIVEN_WALL_NS] = self._clock.wall_ns()

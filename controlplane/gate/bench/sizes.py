@@ -21,6 +21,7 @@ from controlplane.gate.bench.desk import PARENT_LOTS, PLENTY, PRICES, check_allo
 from controlplane.gate.client import ParentOpening
 from controlplane.gate.gate import Gate
 from controlplane.gate.kernel.arrays import Capacity
+from controlplane.gate.one_call import NOT_COMMITTED
 from controlplane.gate.snapshot import InstrumentLimits, Node, NodeLimits, ParentLimits, Snapshot
 from controlplane.runtime.settings import Durability
 
@@ -62,9 +63,9 @@ def time_size(
             child_id, price = mint.next(), PRICE_TICKS - chance.randrange(PRICES) * 5
             return (1, child_id, child_id, parents[number], number, 1, LIMIT_FOR_THE_DAY, 1, price, 0, 0)
 
-        decide = gate.one_call.decide_order
+        decide, completed = gate.one_call.decide, gate.one_call.completed
         for number in range(working):
-            check_allowed(decide(*ask(number % instruments)))
+            check_allowed(gate.one_call.decide_order(*ask(number % instruments)))
         taken = []
         with quiet():
             for _ in range(orders // TIMED_AT_ONCE):
@@ -72,6 +73,8 @@ def time_size(
                 for order in asked:
                     started = time.perf_counter_ns()
                     head = decide(*order)
+                    if head & NOT_COMMITTED:
+                        head = completed(head, order)
                     taken.append(time.perf_counter_ns() - started)
                     check_allowed(head)
                 for order in asked:
