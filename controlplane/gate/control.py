@@ -18,7 +18,9 @@ from controlplane.domain.quantities import BPS, ceil_div
 from controlplane.domain.scopes import FIRM, Level, Scope, parse_scope
 from controlplane.domain.states import TradingState, lifting_needs
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.view import scope_states
+from controlplane.gate.view import behaviour_uses, scope_states
+from controlplane.gate.words import REPEATS_CLEARED
+from controlplane.journal.record import RecordKind
 
 if TYPE_CHECKING:
     from controlplane.gate.gate import Gate
@@ -175,6 +177,7 @@ def _node_rows(gate: "Gate", scope: str, node: int) -> list[dict[str, Any]]:
         ("daily_loss", "micro", loss, 0, word[a.NODE_LOSS_MAX], is_unknown),
         ("message_count", "count", messages, 0, word[a.NODE_MESSAGES_MAX], False),
         ("denied_count", "count", denied, 0, word[a.NODE_DENIED_MAX], False),
+        *behaviour_uses(gate.state, word),
     )
     return [_row(gate, scope, None, *use) for use in uses if use[4] != a.NO_LIMIT]
 
@@ -305,6 +308,19 @@ def _require_two(by: str, second: str, what: str) -> None:
         )
 
 
+def _enable(gate: "Gate", fields: Mapping[str, Any]) -> dict[str, Any]:
+    """GT30: let a scope go on that went on after its fills as often as it may; a named person's act."""
+    scope, reason, by = parse_scope(_text(fields, "scope")), _text(fields, "reason"), _text(fields, "by")
+    scopes = gate.state.handles.scopes
+    number = scopes.index(str(scope)) if str(scope) in scopes else -1
+    if gate.apply([REPEATS_CLEARED, *[0] * 4, number, *[0] * 10]) >> 16 & 0xFFFF != Outcome.ALLOWED:
+        raise StateConflict(f"{scope} has no limit on repeated execution; there is nothing to enable.")
+    kind = RecordKind.SCOPE_ENABLED
+    gate.writer.append_json({"kind": kind.text, "scope": str(scope), "reason": reason, "by": by})
+    gate.commit()
+    return {"scope": str(scope), "by": by, "sequence": gate.writer.next_seq - 1}
+
+
 def _kill(gate: "Gate", fields: Mapping[str, Any]) -> dict[str, Any]:
     started = gate.clock.monotonic_ns()
     name = str(fields.get("scope") or FIRM)
@@ -377,5 +393,6 @@ _REQUESTS: Mapping[str, Callable[["Gate", Mapping[str, Any]], dict[str, Any]]] =
     "working": _working,
     "set_state": _set_state,
     "lift": _lift,
+    "enable": _enable,
     "kill": _kill,
 }

@@ -14,6 +14,7 @@ from controlplane.domain.decisions import DenialCode, Outcome
 from controlplane.domain.ids import ID_MAX, PROGRAM_MAX
 from controlplane.domain.orders import CommandKind
 from controlplane.gate.plain import notices
+from controlplane.gate.plain.behaviour import clear_repeats
 from controlplane.gate.plain.book import Cell, Node
 from controlplane.gate.plain.case import Request
 from controlplane.gate.plain.decision import Answer, decide, is_well_formed
@@ -153,6 +154,8 @@ class ReferenceGate:
                 return notices.pass_time(self.book, now_ns)
             case RecordKind.DAY_ROLLED:
                 return notices.roll_day(self.book, now_ns)
+            case RecordKind.REPEATS_CLEARED:
+                return clear_repeats(self.book, words[5])
         return Outcome.DENIED
 
     # --- the record ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,9 @@ class NodeLimits:
 
     Money in millionths of the reporting currency. Net is the larger of the summed worst longs and the summed worst
     shorts: one instrument's long never offsets another's short. `message_reserve_bps` of the message budget is kept for
-    cancels, which are counted and never refused.
+    cancels, which are counted and never refused. Turnover is of a day, buys and sells both; the two ratios are of the
+    orders in the ratio window; an execution repeats when a fill is followed by another order, until a person clears
+    the count.
     """
 
     order_notional_micro_max: int = 0
@@ -36,6 +38,18 @@ class NodeLimits:
     message_count_max: int = 0
     message_reserve_bps: int = 0
     denied_count_max: int = 0
+    turnover_micro_max: int = NO_LIMIT
+    cancel_ratio_bps_max: int = NO_LIMIT
+    orders_per_trade_max: int = NO_LIMIT
+    repeated_executions_max: int = NO_LIMIT
+
+    @property
+    def has_behaviour(self) -> bool:
+        """Whether any limit is set on what the scope does over time rather than on one order."""
+        own = (
+            self.turnover_micro_max, self.cancel_ratio_bps_max, self.orders_per_trade_max, self.repeated_executions_max
+        )  # fmt: skip
+        return any(limit != NO_LIMIT for limit in own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,7 @@ class Snapshot:
 
     Fields
         owners  beneficial owner of each desk's orders; those of a desk that isn't named are compared with no others
+        ratio_orders_min  orders in the ratio window before a ratio is judged at all
         books   the order book that each venue matches in; venues of one book can trade with each other
     """
 
@@ -152,6 +167,8 @@ class Snapshot:
     books: tuple[tuple[str, str], ...] = ()
     duplicate_window_ns: int = NANO
     reject_window_ns: int = NANO
+    ratio_window_ns: int = NANO
+    ratio_orders_min: int = NO_LIMIT
 
     def canonical_bytes(self) -> bytes:
         """Return the one byte form of the snapshot: canonical JSON, keys sorted, decimals and wide integers as text."""

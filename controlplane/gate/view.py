@@ -28,6 +28,23 @@ def scope_states(state: State) -> dict[str, int]:
     return found
 
 
+def behaviour_uses(state: State, node: Sequence[int]) -> list[tuple[str, str, int, int, int, bool]]:
+    """Return what a scope uses of its limits over time: name, unit, used, reserved, limit, and that it is known.
+
+    Arguments
+        node  the words of its node
+    """
+    row = node[a.NODE_BEHAVIOUR]
+    if row == 0:
+        return []
+    own = [int(value) for value in state.words[row : row + a.BEHAVIOUR_WORDS]]
+    live = node[a.NODE_OPEN_BUY] + node[a.NODE_OPEN_SELL]
+    return [
+        ("turnover", "micro", own[a.BEHAVIOUR_TURNOVER], live, own[a.BEHAVIOUR_TURNOVER_MAX], False),
+        ("repeated_executions", "count", own[a.BEHAVIOUR_REPEATS], 0, own[a.BEHAVIOUR_REPEATS_MAX], False),
+    ]
+
+
 def live_orders(state: State) -> list[LiveOrder]:
     """Return every order that counts as live, in the order of their rows."""
     words = state.words

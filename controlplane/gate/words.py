@@ -15,6 +15,7 @@ plain integer: for a member of an enumeration the machine would be compiled once
     RateApplied       6 currency, 10 rate in millionths, 13 receive time
     ParentOpened      5 parent, 6 route, 7 side, 9 quantity
     ParentClosed      5 parent
+    RepeatsCleared    5 number of the scope
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ WORD_COUNT = 16
 SCHEMA = 2 << 56
 
 ORDER_DECIDED, REPORT_APPLIED, REFERENCE_APPLIED, VOLUME_APPLIED, PHASE_APPLIED, RATE_APPLIED = range(1, 7)
-PARENT_OPENED, PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED = range(7, 12)
+PARENT_OPENED, PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED = range(7, 13)
 
 Observation = ReferenceObserved | VolumeObserved | PhaseObserved | RateObserved
 Words = tuple[int, ...]

@@ -38,6 +38,7 @@ class RecordKind(IntEnum):
     SCOPE_STATE_SET = 9
     TIME_PASSED = 10
     DAY_ROLLED = 11
+    REPEATS_CLEARED = 12
 
     LOG_OPENED = 64
     LOG_CLOSED = 65
@@ -46,6 +47,7 @@ class RecordKind(IntEnum):
     HALT_SET = 68
     HALT_LIFTED = 69
     MACHINE_KILLED = 70
+    SCOPE_ENABLED = 71
 
     PARENT_ACCEPTED = 96
     CHILD_REQUESTED = 97

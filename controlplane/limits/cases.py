@@ -192,12 +192,21 @@ class _Desk:
         self._report(ReportKind.ACKNOWLEDGED, child)
         if step.do == "expire":
             self._report(ReportKind.EXPIRED, child)
+        elif step.do == "cancel":
+            self._cancel(words)
+            self._report(ReportKind.CANCELLED, child)
         elif step.do == "work":
             self._working, self._worked = child, asked
         else:
             self._last_execution += 1
             lots, ticks = words[record.WORD_QUANTITY_LOTS], words[record.WORD_PRICE_TICKS]
             self._report(ReportKind.FILLED, child, lots=lots, ticks=ticks, execution_id=self._last_execution)
+
+    def _cancel(self, order: Words) -> None:
+        """Ask for the cancel of an order, which always passes."""
+        head = w.ORDER_DECIDED | CommandKind.CANCEL << 8 | w.SCHEMA
+        child, route = order[record.WORD_CHILD_ID], order[record.WORD_ROUTE]
+        self._tell((head, 0, 0, self._next_id(), child, 0, route, *[0] * 9))
 
     def _amend_step(self, step: AmendStep) -> None:
         if self._worked is None:

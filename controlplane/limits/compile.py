@@ -83,6 +83,8 @@ def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int) -> Snap
         books=tuple((name, venue.book) for name, venue in sorted(policies.venues.items())),
         duplicate_window_ns=watch.duplicate_window_ms * MS_NS,
         reject_window_ns=watch.reject_window_ms * MS_NS,
+        ratio_window_ns=watch.ratio_window_ms * MS_NS,
+        ratio_orders_min=watch.ratio_orders_min,
     )
 
 

@@ -23,7 +23,7 @@ from controlplane.policy.schema import Policies
 # What every scope above counts as well, order by order: its use there is never less than below.
 COUNTED_ABOVE = frozenset({
     "order_notional", "order_quantity", "open_notional", "live_orders", "message_count", "denied_count",
-    "participation",
+    "participation", "turnover",
 })  # fmt: skip
 # An instrument is part of its underlying and both are parts of the firm's own positions, so nothing nets on the way up.
 SUMMED_OVER_INSTRUMENTS = frozenset({"gross_notional", "net_notional"})

@@ -44,11 +44,12 @@ class OrderStep(Table):
     """Orders that are asked for before the one that matters.
 
     `hold` is allowed and fills whole, `work` is acknowledged and stays, `expire` is acknowledged and ends unfilled,
-    `reject` is allowed and rejected by the venue, `ask` may get any answer. Optional: `times`, `every_ms` between two,
-    `price_step` by which each stands further from the market than the one before, `parent` for another parent order.
+    `cancel` the same by our cancel, `reject` is allowed and rejected by the venue, `ask` may get any answer. Optional:
+    `times`, `every_ms` between two, `price_step` by which each stands further from the market than the one before,
+    `parent` for another parent order.
     """
 
-    do: Literal["hold", "work", "expire", "reject", "ask"]
+    do: Literal["hold", "work", "expire", "cancel", "reject", "ask"]
     side: BuyOrSell
     quantity: Positive
     price: Positive

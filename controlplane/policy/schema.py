@@ -65,6 +65,8 @@ class WatchFile(Table):
     participation_window_ms: Milliseconds
     duplicate_window_ms: Milliseconds
     reject_window_ms: Milliseconds
+    ratio_window_ms: Milliseconds
+    ratio_orders_min: Count
     snapshot_validity_hours: Annotated[int, Field(ge=1, le=(CALENDAR_DAYS_AHEAD - 1) * 24)]
     near_bps: Annotated[int, Field(ge=1, le=BPS)]
     is_phase_required: bool
@@ -137,6 +139,12 @@ class LevelLimits(Table):
 
 
 class LevelScope(LevelLimits):
+    """Limits of a level above the parent order, with those on what it does over time."""
+
+    turnover_max: Money
+    cancel_ratio_bps_max: Annotated[int, Field(ge=0, le=10 * BPS)]
+    orders_per_trade_max: Count
+    repeated_executions_max: Count
     instruments: dict[Name, InstrumentLine]
 
 

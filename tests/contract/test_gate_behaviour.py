@@ -1,4 +1,4 @@
-"""One suite, two gates: equal orders, requests that a venue keeps rejecting, and orders that could meet our own.
+"""One suite, two gates: equal orders, what a venue keeps rejecting, our own other side, what a scope does over time.
 
 Nothing is read but replies.
 """
@@ -11,8 +11,9 @@ import pytest
 from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.orders import OrderType, TimeInForce
 from controlplane.domain.reports import ReportKind
+from controlplane.gate import words as w
 from controlplane.gate.snapshot import Snapshot
-from tests.support.gate_desk import BTC, Desk, bare, codes, measured
+from tests.support.gate_desk import BTC, FIRM, LOT_MICRO, STRATEGY, Desk, bare, codes, limited, measured, passing
 from tests.support.gate_machines import CompiledMachine, ReferenceMachine
 from tests.support.gate_universes import SECOND_NS
 
@@ -313,3 +314,150 @@ def test_market_order_meets_ours_up_to_its_protection_limit(open_desk: OpenDesk)
     far = desk.ask(1, 5, BTC + 21, order_type=OrderType.MARKET)
 
     assert (codes(near), codes(far)) == (set(), OWN)
+
+
+# --- GT30: going on after a fill --------------------------------------------------------------------------------------
+
+
+def went_on(desk: Desk, times: int) -> None:
+    """Have an order filled and another one entered so many times."""
+    for _ in range(times):
+        desk.hold(1)
+    assert desk.buy(1).is_allowed
+
+
+@pytest.mark.case("GATE-36")
+def test_strategy_that_went_on_as_often_as_it_may_is_disabled_until_it_is_enabled(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), STRATEGY, repeated_executions_max=2))
+    went_on(desk, 2)
+    desk.fill(desk.last, 1)
+
+    stopped = desk.buy(1)
+    desk.wait(SECOND_NS // 10)
+    desk.roll_day()
+    still = desk.buy(1)
+    cleared = enable(desk, STRATEGY)
+
+    assert (codes(stopped), measured(stopped), stopped.words[21]) == ({Code.REPEATED_EXECUTION}, 3, 2)
+    assert Code.REPEATED_EXECUTION in codes(still)
+    assert cleared
+    assert Code.REPEATED_EXECUTION not in codes(desk.buy(1))
+
+
+def enable(desk: Desk, scope: object) -> bool:
+    number = [node.scope for node in desk.snapshot.nodes].index(scope)  # type: ignore[arg-type]
+    return desk.send((w.REPEATS_CLEARED | w.SCHEMA, 0, 0, 0, 0, number, *[0] * 10)).is_allowed
+
+
+def test_orders_without_a_fill_between_them_repeat_nothing(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), STRATEGY, repeated_executions_max=0))
+
+    assert all(desk.buy(1).is_allowed for _ in range(5))
+
+
+def test_another_strategy_goes_on_and_the_disabled_one_may_make_its_orders_smaller(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), STRATEGY, repeated_executions_max=0))
+    child = desk.work(1, 10)
+    desk.fill(child, 1)
+
+    assert codes(desk.buy(1)) == {Code.REPEATED_EXECUTION}
+    larger = desk.amend(child, lots=20)
+    assert (codes(larger), passing(larger)) == ({Code.REPEATED_EXECUTION}, 10)
+    assert desk.amend(child, lots=5).is_allowed
+    assert desk.buy(1, route=desk.route(strategy="gamma")).is_allowed
+
+
+def test_scope_without_such_a_limit_has_nothing_to_enable(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), STRATEGY, repeated_executions_max=1))
+
+    assert not enable(desk, FIRM)
+    assert not desk.send((w.REPEATS_CLEARED | w.SCHEMA, 0, 0, 0, 0, 999, *[0] * 10)).is_allowed
+    assert not desk.send((w.REPEATS_CLEARED | w.SCHEMA, 0, 0, 0, 0, -1, *[0] * 10)).is_allowed
+
+
+# --- GT29: orders, cancels and trades ---------------------------------------------------------------------------------
+
+
+def habits(**limits: int) -> Snapshot:
+    """Return limits on the strategy's ratios, judged from four orders on, over a second."""
+    return dataclasses.replace(limited(bare(), STRATEGY, **limits), ratio_window_ns=SECOND_NS, ratio_orders_min=4)
+
+
+def test_too_many_cancels_stop_new_orders_and_no_cancel(open_desk: OpenDesk) -> None:
+    desk = open_desk(habits(cancel_ratio_bps_max=5_000))
+    children = [desk.work(1, lots) for lots in (1, 2, 3, 4)]
+    for child in children[:2]:
+        desk.cancel(child)
+    half = desk.buy(5)
+    for child in children[2:]:
+        assert desk.cancel(child).is_allowed
+    stopped = desk.buy(6)
+    desk.wait(SECOND_NS + SECOND_NS // 8)
+
+    assert half.is_allowed
+    assert (codes(stopped), measured(stopped)) == ({Code.CANCEL_RATIO_ABOVE_LIMIT}, 8_000)
+    assert desk.buy(7).is_allowed
+
+
+def test_cancel_asked_for_twice_is_one_cancelled_order(open_desk: OpenDesk) -> None:
+    desk = open_desk(habits(cancel_ratio_bps_max=5_000))
+    children = [desk.work(1, lots) for lots in (1, 2, 3, 4)]
+    for _ in range(5):
+        desk.cancel(children[0])
+
+    assert desk.buy(5).is_allowed
+
+
+def test_few_orders_say_nothing_about_a_habit(open_desk: OpenDesk) -> None:
+    desk = open_desk(habits(cancel_ratio_bps_max=0, orders_per_trade_max=0))
+    for lots in (1, 2, 3):
+        desk.cancel(desk.work(1, lots))
+    assert desk.buy(4).is_allowed
+
+    assert codes(desk.buy(5)) == {Code.CANCEL_RATIO_ABOVE_LIMIT, Code.ORDERS_PER_TRADE_ABOVE_LIMIT}
+
+
+def test_orders_without_trades_stop_until_one_trades(open_desk: OpenDesk) -> None:
+    desk = open_desk(habits(orders_per_trade_max=4))
+    children = [desk.work(1, lots) for lots in (1, 2, 3, 4, 5)]
+    stopped = desk.buy(6)
+    desk.fill(children[0], 1)
+    desk.fill(children[1], 1)
+
+    assert (codes(stopped), measured(stopped), stopped.words[21]) == ({Code.ORDERS_PER_TRADE_ABOVE_LIMIT}, 5, 4)
+    assert desk.buy(6).is_allowed
+
+
+# --- GT36: turnover ---------------------------------------------------------------------------------------------------
+
+
+def test_turnover_counts_buys_and_sells_and_what_is_live_and_says_what_would_pass(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), FIRM, turnover_micro_max=30 * LOT_MICRO))
+    desk.hold(10)
+    desk.hold(-10)
+    desk.work(1, 4, BTC - 1)
+
+    reply = desk.sell(20)
+
+    assert codes(reply) == {Code.TURNOVER_ABOVE_LIMIT}
+    assert reply.words[21] == 30 * LOT_MICRO
+    assert measured(reply) > 44 * LOT_MICRO - LOT_MICRO
+    assert passing(reply) == 5
+    assert desk.sell(5).is_allowed
+
+
+def test_reduction_is_turnover_too_and_a_new_day_begins_at_nothing(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), STRATEGY, turnover_micro_max=10 * LOT_MICRO))
+    desk.hold(9)
+
+    assert codes(desk.sell(9)) == {Code.TURNOVER_ABOVE_LIMIT}
+    desk.roll_day()
+    desk.quote("BTC-PERP", BTC)
+    assert desk.sell(9).is_allowed
+
+
+def test_fill_whose_worth_cannot_be_formed_is_worth_the_most_there_is(open_desk: OpenDesk) -> None:
+    desk = open_desk(limited(bare(), FIRM, turnover_micro_max=1 << 54))
+    desk.fill(desk.work(1, 10), 10, 0)
+
+    assert codes(desk.buy(1)) == {Code.TURNOVER_ABOVE_LIMIT}

@@ -22,7 +22,7 @@ from tests.support.gate_machines import Command, CompiledMachine, Reply
 from tests.support.gate_state import FIRM_WIDE, SCOPES, Inside, Live, faults
 from tests.support.gate_universes import TINY, USUAL, WIDE, universe
 
-SEEDS = (301, 302, 303, 304)
+SEEDS = (301, 302, 303, 305)
 ENTERS = (CommandKind.NEW, CommandKind.QUOTE_ACCEPTANCE)
 # About this very request: another quantity makes it another one.
 REPEATS = {DenialCode.DUPLICATE_ORDER, DenialCode.REJECT_LOOP}

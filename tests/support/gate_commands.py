@@ -118,6 +118,12 @@ class Stream:
             self.todo += self.market.about(self.market.listing(words[6]), self.wall_ns)
         if DenialCode.DAILY_LOSS_ABOVE_LIMIT in codes and self.chance.random() < 0.05:
             self.todo.append(plain_words(w.DAY_ROLLED, self.wall_ns))
+        if DenialCode.REPEATED_EXECUTION in codes and self.chance.random() < 0.1:
+            head, *rest = plain_words(w.REPEATS_CLEARED, self.wall_ns)
+            number = self.chance.randrange(len(self.snapshot.nodes) + 1)
+            self.todo.append((head, *rest[:4], number, *rest[5:]))
+        if DenialCode.TURNOVER_ABOVE_LIMIT in codes and self.chance.random() < 0.02:
+            self.todo.append(plain_words(w.DAY_ROLLED, self.wall_ns))
         if DenialCode.LOSS_UNKNOWN in codes and self.chance.random() < 0.2:
             self.todo.append(plain_words(w.TIME_PASSED, self.wall_ns))
 

@@ -149,7 +149,24 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         books=tuple((venue, own.choice((venue, "ONE"))) for venue in VENUES),
         reject_window_ns=5 * SECOND_NS,
     )
+    if seed % 8 == 5:
+        nodes = tuple(_with_behaviour(own, node, scale) for node in snapshot.nodes)
+        snapshot = dataclasses.replace(snapshot, nodes=nodes, ratio_window_ns=4 * SECOND_NS, ratio_orders_min=8)
     return dataclasses.replace(snapshot, **changes)  # type: ignore[arg-type]
+
+
+def _with_behaviour(own: Random, node: Node, scale: Scale) -> Node:
+    """Return a scope above the parent order with limits, some of them, on what it does over time."""
+    if node.scope.kind >= Level.PARENT or own.random() < 0.3:
+        return node
+    limits = dataclasses.replace(
+        node.limits,
+        turnover_micro_max=own.choice((1_200_000_000 * scale.orders * own.randint(4, 40), NO_LIMIT)),
+        cancel_ratio_bps_max=own.choice((5_000, 9_000, NO_LIMIT)),
+        orders_per_trade_max=own.choice((1, 3, NO_LIMIT)),
+        repeated_executions_max=own.choice((1, 8, 40, NO_LIMIT)),
+    )
+    return dataclasses.replace(node, limits=limits)
 
 
 def _models(start_ns: int) -> tuple[ModelRule, ...]:

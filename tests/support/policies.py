@@ -163,6 +163,8 @@ denied_window_ms = 60000
 participation_window_ms = 300000
 duplicate_window_ms = 1000
 reject_window_ms = 10000
+ratio_window_ms = 60000
+ratio_orders_min = 100
 snapshot_validity_hours = 168
 near_bps = 8000
 is_phase_required = true
@@ -193,16 +195,13 @@ def _level(daily_loss_max: str) -> str:
     return f'{_LEVEL}daily_loss_max = "{daily_loss_max}"\n'
 
 
-_LEVEL = """order_notional_max = "1000000"
-gross_notional_max = "10000000"
-net_notional_max = "8000000"
-open_notional_max = "3000000"
-live_orders_max = 50
-message_count_max = 200
-message_reserve_bps = 2000
-denied_count_max = 40
-"""
-
+_LEVEL = (
+    'order_notional_max = "1000000"\ngross_notional_max = "10000000"\nnet_notional_max = "8000000"\n'
+    'open_notional_max = "3000000"\nlive_orders_max = 50\nmessage_count_max = 200\nmessage_reserve_bps = 2000\n'
+    "denied_count_max = 40\n"
+)
+_HABITS = "cancel_ratio_bps_max = 9000\norders_per_trade_max = 60\nrepeated_executions_max = 3000\n"
+_BEHAVIOUR = f'turnover_max = "90000000"\n{_HABITS}'
 _LINE = 'order_quantity_max = "{0}", position_long_max = "{1}", position_short_max = "{1}"'
 _SHARE = ", participation_bps_max = 2500"
 
@@ -227,7 +226,7 @@ _UNDERLYING_SCOPES = "".join(
 _PLACE = _MONEY_SCOPE + 'net_notional_max = "8000000"\nlive_orders_max = 50\n'
 
 FIRM = (
-    f"restricted_instruments = []\n\n[firm]\n{_level('500000')}\n[firm.instruments]\n{_lines(_SHARE)}\n"
+    f"restricted_instruments = []\n\n[firm]\n{_level('500000')}{_BEHAVIOUR}\n[firm.instruments]\n{_lines(_SHARE)}\n"
     f"{_INSTRUMENT_SCOPES}{_UNDERLYING_SCOPES}"
     f"[venues.SIM]\n{_PLACE}message_count_max = 200\nmessage_reserve_bps = 2000\n\n"
     f"[venues.SIM.instruments]\n{_lines(_SHARE)}\n"
@@ -235,13 +234,14 @@ FIRM = (
 )
 
 DESKS = (
-    f'[desks.crypto]\nbeneficial_owner = "FIRM"\nstrategies = ["crypto/twap", "crypto/pov"]\n{_level("400000")}\n'
+    '[desks.crypto]\nbeneficial_owner = "FIRM"\nstrategies = ["crypto/twap", "crypto/pov"]\n'
+    f"{_level('400000')}{_BEHAVIOUR}\n"
     f"[desks.crypto.instruments]\n{_lines(_SHARE)}"
 )
 
 STRATEGIES = (
-    f"[limit_sets.wide]\n{_level('300000')}\n[limit_sets.wide.instruments]\n{_lines(_SHARE)}\n"
-    f"[limit_sets.narrow]\n{_level('200000')}\n[limit_sets.narrow.instruments]\n{_lines(_SHARE)}\n"
+    f"[limit_sets.wide]\n{_level('300000')}{_BEHAVIOUR}\n[limit_sets.wide.instruments]\n{_lines(_SHARE)}\n"
+    f"[limit_sets.narrow]\n{_level('200000')}{_BEHAVIOUR}\n[limit_sets.narrow.instruments]\n{_lines(_SHARE)}\n"
     f"[parent_limit_sets.block]\n{_level('100000')}children_max = 500\namends_max = 900\n"
     "duplicate_orders_max = 400\nsame_rejects_max = 300\n"
     """

@@ -221,6 +221,18 @@ EXPLANATIONS: dict[DenialCode, Explanation] = {
         "The venue has rejected exactly this request, for one reason, as often in the window as is tolerated.",
         "Any change to the request, or time.",
     ),
+    DenialCode.REPEATED_EXECUTION: Explanation(
+        "The scope has gone on after a fill, without a person, as often as it may.",
+        "A named person enables the scope; neither time nor a new day nor a restart does.",
+    ),
+    DenialCode.CANCEL_RATIO_ABOVE_LIMIT: Explanation(
+        "Too large a share of the orders that the scope entered in the window were cancelled.",
+        "Time, in which cancels pass; below the smallest number of orders no share is judged.",
+    ),
+    DenialCode.TURNOVER_ABOVE_LIMIT: Explanation(
+        "The fills of the day, buys and sells both, with everything live would be worth too much for the scope.",
+        "A smaller order, the confirmed end of a live one, or the roll of the day; a reduction is turnover too.",
+    ),
     DenialCode.GATE_UNAVAILABLE: Explanation(
         "The gate of the machine doesn't answer, so the program that asked denies by itself.",
         "The gate runs again; the program reaches it without help.",
@@ -228,5 +240,9 @@ EXPLANATIONS: dict[DenialCode, Explanation] = {
     DenialCode.JOURNAL_UNAVAILABLE: Explanation(
         "The gate couldn't record its decision, so it made none and ended.",
         "The disk is repaired or has space, and the gate starts again.",
+    ),
+    DenialCode.ORDERS_PER_TRADE_ABOVE_LIMIT: Explanation(
+        "The scope has entered too many orders in the window for each fill it had.",
+        "Time, or fills of what works already.",
     ),
 }

@@ -193,6 +193,18 @@ SENTENCES: dict[DenialCode, tuple[str, str]] = {
         "count",
         "The venue rejected this request of parent order {parent} {measured} times for one reason; change it or wait.",
     ),
+    DenialCode.REPEATED_EXECUTION: (
+        "count",
+        "{scope} would go on after a fill for the {measured}th time, at most {limit} are allowed; a person enables it.",
+    ),
+    DenialCode.CANCEL_RATIO_ABOVE_LIMIT: (
+        "bps",
+        "{scope} cancelled {measured} of its orders in the window, at most {limit} are tolerated; wait.",
+    ),
+    DenialCode.TURNOVER_ABOVE_LIMIT: (
+        "micro",
+        "The day's turnover of {scope} would be {measured}, its limit is {limit}; {passing}.",
+    ),
     DenialCode.GATE_UNAVAILABLE: (
         "count",
         "The gate on this machine doesn't answer, so nothing may be sent; start it with `controlplane gate`.",
@@ -200,5 +212,9 @@ SENTENCES: dict[DenialCode, tuple[str, str]] = {
     DenialCode.JOURNAL_UNAVAILABLE: (
         "count",
         "The gate can't record its decisions, so it makes none; see its disk, then start it again.",
+    ),
+    DenialCode.ORDERS_PER_TRADE_ABOVE_LIMIT: (
+        "count",
+        "{scope} entered {measured} orders for each fill in the window, at most {limit} are tolerated; wait.",
     ),
 }

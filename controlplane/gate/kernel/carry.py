@@ -101,11 +101,21 @@ def _copy_nodes(rows: _Rows) -> None:
             rows.after[after + word] = rows.before[before + word]
         _copy_window(rows, before + a.NODE_MESSAGES, after + a.NODE_MESSAGES, a.MESSAGE_BUCKET_NS)
         _copy_window(rows, before + a.NODE_DENIED, after + a.NODE_DENIED, a.DENIED_BUCKET_NS)
+        _copy_behaviour(rows, int(rows.before[before + a.NODE_BEHAVIOUR]), int(rows.after[after + a.NODE_BEHAVIOUR]))
     gone = [row for row in _rows_of(rows.before, a.NODES_AT, a.NODE_COUNT, a.NODE_WORDS) if row not in rows.nodes]
     for row in gone:
         if any(rows.before[row + word] for word in (a.NODE_LIVE, a.NODE_LONG, a.NODE_SHORT, a.NODE_STATE)):
             number = (row - int(rows.before[a.NODES_AT])) // a.NODE_WORDS
             raise _no_place(f"the scope {rows.old.handles.scopes[number]}")
+
+
+def _copy_behaviour(rows: _Rows, before: int, after: int) -> None:
+    """Copy what a scope has done over time, where both limits bound it."""
+    if before and after:
+        for word in (a.BEHAVIOUR_TURNOVER, a.BEHAVIOUR_REPEATS, a.BEHAVIOUR_IS_FILLED):
+            rows.after[after + word] = rows.before[before + word]
+        for window in (a.BEHAVIOUR_ORDERS, a.BEHAVIOUR_CANCELS, a.BEHAVIOUR_FILLS):
+            _copy_window(rows, before + window, after + window, a.RATIO_PART_NS)
 
 
 def _copy_window(rows: _Rows, before: int, after: int, part_ns: int) -> None:

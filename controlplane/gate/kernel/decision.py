@@ -14,6 +14,8 @@ from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel import checks, denials, exposure
 from controlplane.gate.kernel.compiled import LINE_WORDS, Words, compiled, fetch, seldom, words_at
+from controlplane.gate.kernel.exposure import count_aggressive
+from controlplane.gate.kernel.families.behaviour import check_behaviour, count_cancel, count_entry
 from controlplane.gate.kernel.families.own_book import check_self_trade, enter_own_book, reprice_own_book
 from controlplane.gate.kernel.families.repeats import check_repeats, note_order
 from controlplane.gate.kernel.ledger import find, insert, place_of, reserve
@@ -243,6 +245,7 @@ def check_limits(s: Words) -> None:
         exposure.check_loss(s, scope)
         exposure.check_rates_of_messages(s, scope)
     exposure.check_participation(s)
+    check_behaviour(s)
     if s[a.IS_AMEND] == 0 and s[a.ORDER_FREE] == 0:
         denials.deny(s, Code.CAPACITY_EXHAUSTED, denials.FIRM, s[a.LIVE_COUNT], s[a.ORDER_CAPACITY])
 
@@ -310,8 +313,9 @@ def accept_cancel(s: Words) -> int:
     seldom()
     order = find(s, s[a.ORDER_INDEX_AT], 2 * s[a.ORDER_CAPACITY] - 1, s[a.E_CHILD])
     if order != 0:
-        s[order + a.ORDER_IS_CANCELLING] = 1
         set_path(s, s[a.ROUTES_AT] + s[order + a.ORDER_ROUTE] * a.ROUTE_WORDS, s[order + a.ORDER_PARENT])
+        count_cancel(s, order)
+        s[order + a.ORDER_IS_CANCELLING] = 1
     elif 0 <= s[a.E_ROUTE] < s[a.ROUTE_COUNT]:
         set_path(s, s[a.ROUTES_AT] + s[a.E_ROUTE] * a.ROUTE_WORDS, s[a.PARENTS_AT])
         s[a.PATH_NODES + denials.PARENT] = s[a.PATH_CELLS + denials.PARENT] = 0
@@ -350,6 +354,7 @@ def take_order(s: Words) -> None:
     count_aggressive(s, order, s[a.NEW_LOTS])
     enter_own_book(s, order)
     note_order(s)
+    count_entry(s)
 
 
 @compiled
@@ -378,12 +383,3 @@ def take_amend(s: Words) -> None:
     reserve(s, s[a.SIDE], change, s[a.NEW_MICRO] - s[a.OLD_MICRO], 0)
     count_aggressive(s, order, s[a.NEW_LOTS])
     reprice_own_book(s, order)
-
-
-@compiled
-def count_aggressive(s: Words, order: int, lots: int) -> None:
-    """Change what live aggressive orders still have to fill, over all venues and on the order's venue."""
-    if s[order + a.ORDER_IS_AGGRESSIVE] != 0:
-        route = s[a.ROUTES_AT] + s[order + a.ORDER_ROUTE] * a.ROUTE_WORDS
-        s[s[s[route + a.ROUTE_INSTRUMENT] + a.INSTRUMENT_VOLUME] + a.VOLUME_LIVE] += lots
-        s[s[route + a.ROUTE_VOLUME] + a.VOLUME_LIVE] += lots

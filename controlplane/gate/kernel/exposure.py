@@ -183,3 +183,12 @@ def _check_volume(s: Words, volume: int, limit_bps: int, scope: int) -> None:
         deny_size(s, Code.PARTICIPATION_ABOVE_LIMIT, scope, used + s[a.NEW_LOTS], most)
         if is_taking and s[a.IS_REPRICED] != 0 and s[a.OLD_LOTS] > most - used:
             s[a.IS_HARD] = 1  # the old size counts until the venue answers, so a smaller one doesn't help
+
+
+@compiled
+def count_aggressive(s: Words, order: int, lots: int) -> None:
+    """Change what live aggressive orders still have to fill, over all venues and on the order's venue."""
+    if s[order + a.ORDER_IS_AGGRESSIVE] != 0:
+        route = s[a.ROUTES_AT] + s[order + a.ORDER_ROUTE] * a.ROUTE_WORDS
+        s[s[s[route + a.ROUTE_INSTRUMENT] + a.INSTRUMENT_VOLUME] + a.VOLUME_LIVE] += lots
+        s[s[route + a.ROUTE_VOLUME] + a.VOLUME_LIVE] += lots

@@ -15,6 +15,7 @@ from controlplane.gate.kernel.decision import (
     SWITCH_STATE,
     decide,
 )
+from controlplane.gate.kernel.families.behaviour import clear_repeats
 from controlplane.gate.kernel.frames import has_room, issue_permit, write_frame
 from controlplane.gate.kernel.observing import (
     observe_phase,
@@ -34,8 +35,8 @@ from controlplane.journal.record import RecordKind
 NO_ROOM = -1
 INPUT_WORDS, ANSWER_WORDS = 16, 4
 (ORDER_DECIDED, REPORT_APPLIED, REFERENCE_APPLIED, VOLUME_APPLIED, PHASE_APPLIED, RATE_APPLIED, PARENT_OPENED,
-PARENT_CLOSED,
- SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED) = (int(RecordKind(number)) for number in range(1, 12))  # fmt: skip
+PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED,
+ ) = (int(RecordKind(number)) for number in range(1, 13))  # fmt: skip
 
 
 @entry
@@ -129,6 +130,8 @@ def take_notice(s: Words, kind: int) -> int:
         return pass_time(s)
     if kind == DAY_ROLLED:
         return roll_day(s)
+    if kind == REPEATS_CLEARED:
+        return clear_repeats(s)
     return DENIED
 
 

@@ -9,6 +9,7 @@ from controlplane.domain.quantities import QUANTITY_LOTS_CAP
 from controlplane.domain.states import TradingState
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled, inlined
+from controlplane.gate.kernel.families.behaviour import forget_turnover
 from controlplane.gate.kernel.ledger import HALTED, find, halt_losers, revalue_instrument
 from controlplane.gate.kernel.parents import PARENT, node_of
 from controlplane.gate.kernel.valuation import BPS
@@ -220,4 +221,5 @@ def roll_day(s: Words) -> int:
         instrument = s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS
         if s[instrument + a.INSTRUMENT_IS_STATIC_FIXED] == 0:
             s[instrument + a.INSTRUMENT_STATIC_TICKS] = 0
+    forget_turnover(s)
     return ALLOWED

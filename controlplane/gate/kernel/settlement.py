@@ -9,7 +9,9 @@ from controlplane.domain.reports import ReportKind
 from controlplane.domain.states import TradingState
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled
-from controlplane.gate.kernel.decision import ALLOWED, DENIED, count_aggressive, set_path
+from controlplane.gate.kernel.decision import ALLOWED, DENIED, set_path
+from controlplane.gate.kernel.exposure import count_aggressive
+from controlplane.gate.kernel.families.behaviour import count_fill
 from controlplane.gate.kernel.families.own_book import leave_own_book, reprice_own_book
 from controlplane.gate.kernel.families.repeats import note_reject
 from controlplane.gate.kernel.hashing import fold
@@ -167,6 +169,7 @@ def book_unknown(s: Words, route: int, side: int) -> int:
 def book(s: Words, instrument: int, route: int, side: int) -> None:
     """Move the position of every scope on the path and count the fill into our share of the volume."""
     settle(s, instrument, side, s[a.E_QUANTITY], s[a.E_PRICE], s[a.E_FEE])
+    count_fill(s, instrument, side)
     index = s[a.E_MONOTONIC] // s[a.PARTICIPATION_BUCKET_NS]
     count(s, s[instrument + a.INSTRUMENT_VOLUME] + a.VOLUME_OWN, index, s[a.E_QUANTITY])
     count(s, s[s[a.ROUTES_AT] + route * a.ROUTE_WORDS + a.ROUTE_VOLUME] + a.VOLUME_OWN, index, s[a.E_QUANTITY])

@@ -30,12 +30,17 @@ class Window:
     newest: int = 0
     counted: deque[tuple[int, int]] = field(default_factory=deque)
 
+    @property
+    def held(self) -> int:
+        """What was counted when the window last moved on: never less than its total."""
+        return sum(amount for _, amount in self.counted)
+
     def total(self, monotonic_ns: int) -> int:
         """Return what was counted in the last seventeen parts."""
         self.newest = max(self.newest, monotonic_ns // self.part_ns)
         while self.counted and self.counted[0][0] < self.newest - WINDOW_PARTS:
             self.counted.popleft()
-        return sum(amount for _, amount in self.counted)
+        return self.held
 
     def count(self, monotonic_ns: int, amount: int) -> None:
         """Add an amount to the part that is filling."""
@@ -165,6 +170,24 @@ class Cell:
 
 
 @dataclass(slots=True, eq=False)
+class Behaviour:
+    """What a scope does over time (GT29, GT30, GT36).
+
+    Fields
+        turnover_micro  worth of today's fills
+        repeats         times that a fill was followed by another order; is_filled says that one would be the next
+    """
+
+    orders: Window
+    cancels: Window
+    fills: Window
+    orders_min: int
+    turnover_micro: int = 0
+    repeats: int = 0
+    is_filled: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Node:
     """One scope over all its instruments.
 
@@ -178,6 +201,7 @@ class Node:
     limits: NodeLimits
     messages: Window
     denials: Window
+    behaviour: Behaviour | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
     state: int = TradingState.ACTIVE
     live_orders: int = 0

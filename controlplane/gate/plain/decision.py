@@ -12,7 +12,7 @@ from controlplane.domain.ids import ID_MAX, PROGRAM_BITS
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.scopes import Level
-from controlplane.gate.plain import checks, repeats, sizes
+from controlplane.gate.plain import behaviour, checks, repeats, sizes
 from controlplane.gate.plain.book import Book, LiveOrder, OrderState, Path, Pricing
 from controlplane.gate.plain.case import Case, Request
 from controlplane.gate.plain.findings import Finding
@@ -199,8 +199,10 @@ def _accept_cancel(book: Book, request: Request) -> Answer:
     order = book.orders.get(request.child_id)
     path: Path = {}
     if order is not None:
-        order.is_cancelling = True
         path = book.path_of(order)
+        if not order.is_cancelling:
+            behaviour.count_cancel(path, request.monotonic_ns)
+        order.is_cancelling = True
     elif 0 <= request.route < len(book.routes):
         path = book.path_without_parent(book.routes[request.route])
     count_message(path, request.monotonic_ns)
@@ -234,6 +236,7 @@ def _take_order(case: Case) -> None:
     reserve(case.findings.path, order.side, order.reserved_lots, order.reserved_micro, orders=1)
     count_aggressive(case.book, order, order.reserved_lots)
     repeats.note_order(case)
+    behaviour.count_entry(case)
 
 
 def _take_amend(case: Case, order: LiveOrder) -> None:

@@ -11,6 +11,7 @@ from controlplane.domain.observations import Phase, ReferenceSource
 from controlplane.domain.quantities import BPS, QUANTITY_LOTS_CAP
 from controlplane.domain.scopes import Level
 from controlplane.domain.states import TradingState
+from controlplane.gate.plain.behaviour import forget_turnover
 from controlplane.gate.plain.book import Book, Market, Parent, Reference
 from controlplane.gate.plain.ledger import revalue, revalue_instruments
 from controlplane.gate.plain.opening import parent_of
@@ -178,4 +179,5 @@ def roll_day(book: Book, now_ns: int) -> Outcome:
     for market in book.markets.values():
         if market.terms.rules.static_reference_ticks is None:
             market.static_ticks = 0
+    forget_turnover(book)
     return Outcome.ALLOWED

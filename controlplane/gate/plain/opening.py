@@ -4,6 +4,7 @@ from controlplane.domain.quantities import ceil_div
 from controlplane.domain.scopes import CrossDimension, Level, Scope, scope_kind
 from controlplane.gate.plain.book import (
     WINDOW_PARTS,
+    Behaviour,
     Book,
     Cell,
     Holding,
@@ -52,9 +53,15 @@ def _nodes(snapshot: Snapshot) -> dict[Scope, Node]:
             node.limits,
             messages=window(snapshot.message_window_ns),
             denials=window(snapshot.denied_window_ns),
+            behaviour=_behaviour(snapshot) if node.limits.has_behaviour else None,
         )
         for number, node in enumerate(snapshot.nodes)
     }
+
+
+def _behaviour(snapshot: Snapshot) -> Behaviour:
+    length = snapshot.ratio_window_ns
+    return Behaviour(window(length), window(length), window(length), snapshot.ratio_orders_min)
 
 
 def _give_cells(

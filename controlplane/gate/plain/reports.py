@@ -13,6 +13,7 @@ from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.reports import TERMINAL, ReportKind
 from controlplane.domain.scopes import Level
 from controlplane.domain.states import TradingState
+from controlplane.gate.plain.behaviour import count_fill
 from controlplane.gate.plain.book import Book, LiveOrder, Node, OrderState, Path, Place, Pricing
 from controlplane.gate.plain.decision import Answer
 from controlplane.gate.plain.ledger import reserve, resize, settle
@@ -171,6 +172,7 @@ def _nobody(book: Book) -> Node:
 
 def _book(book: Book, path: Path, route: RouteTerms, side: int, report: Report) -> None:
     settle(book, path, route, side, report.lots, report.price_ticks, report.fee_micro)
+    count_fill(book, path, route, side, report.lots, report.price_ticks, report.monotonic_ns)
     for volume in book.volumes_of(route):
         volume.own.count(report.monotonic_ns, report.lots)
 

@@ -7,6 +7,7 @@ quantity that all of them would pass. A measured value equal to its limit passes
 from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.quantities import BPS
 from controlplane.domain.scopes import CrossDimension, Level, ScopeKind
+from controlplane.gate.plain.behaviour import check_behaviour
 from controlplane.gate.plain.book import WINDOW_PARTS, Cell, Node, Volume
 from controlplane.gate.plain.case import Case
 from controlplane.gate.plain.findings import Bound
@@ -27,6 +28,7 @@ def check_limits(case: Case, *, volume_age_ns_max: int) -> None:
         check_loss(case, kind, place.node)
         check_messages(case, kind, place.node)
     check_participation(case, volume_age_ns_max=volume_age_ns_max)
+    check_behaviour(case)
 
 
 def check_parent(case: Case) -> None:

@@ -24,6 +24,7 @@ def family_tables(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
         (a.REJECTS_AT, a.RECENT_WORDS),
         # Row 0 is nobody's.
         (a.OWN_BOOKS_AT, (1 + len(own_books(snapshot))) * a.OWN_WORDS),
+        (a.BEHAVIOUR_AT, sum(node.limits.has_behaviour for node in snapshot.nodes) * a.BEHAVIOUR_WORDS),
     )
 
 
@@ -31,6 +32,9 @@ def fill_families(words: Any, snapshot: Snapshot) -> None:
     """Write the limits of every family into a fresh state whose tables have their places."""
     words[a.DUPLICATE_WINDOW_NS] = snapshot.duplicate_window_ns
     words[a.REJECT_WINDOW_NS] = snapshot.reject_window_ns
+    words[a.RATIO_PART_NS] = part_ns(snapshot.ratio_window_ns)
+    words[a.RATIO_ORDERS_MIN] = snapshot.ratio_orders_min
+    _fill_behaviour(words, snapshot)
     books = own_books(snapshot)
     for number in range(1 + len(books)):
         empty_own_book(words, int(words[a.OWN_BOOKS_AT]) + number * a.OWN_WORDS)
@@ -44,6 +48,21 @@ def fill_families(words: Any, snapshot: Snapshot) -> None:
         owned = own_book_of(snapshot, route)
         if owned is not None:
             words[row + a.ROUTE_OWN_BOOK] = int(words[a.OWN_BOOKS_AT]) + (1 + books.index(owned)) * a.OWN_WORDS
+
+
+def _fill_behaviour(words: Any, snapshot: Snapshot) -> None:
+    row = int(words[a.BEHAVIOUR_AT])
+    for number, node in enumerate(snapshot.nodes):
+        limits = node.limits
+        if not limits.has_behaviour:
+            continue
+        words[int(words[a.NODES_AT]) + number * a.NODE_WORDS + a.NODE_BEHAVIOUR] = row
+        words[row + a.BEHAVIOUR_TURNOVER_MAX] = limits.turnover_micro_max
+        words[row + a.BEHAVIOUR_REPEATS_MAX] = limits.repeated_executions_max
+        words[row + a.BEHAVIOUR_CANCEL_BPS_MAX] = limits.cancel_ratio_bps_max
+        words[row + a.BEHAVIOUR_PER_TRADE_MAX] = limits.orders_per_trade_max
+        words[a.BEHAVIOUR_COUNT] += 1
+        row += a.BEHAVIOUR_WORDS
 
 
 def own_book_of(snapshot: Snapshot, route: Route) -> OwnBook | None:

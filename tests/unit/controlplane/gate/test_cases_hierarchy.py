@@ -40,6 +40,7 @@ MONEY = [
     (Code.GROSS_NOTIONAL_ABOVE_LIMIT, "gross_notional_micro_max", (*LEVELS, INSTRUMENT, UNDERLYING, *PLACES)),
     (Code.NET_NOTIONAL_ABOVE_LIMIT, "net_notional_micro_max", (*LEVELS, UNDERLYING, *PLACES)),
     (Code.OPEN_NOTIONAL_ABOVE_LIMIT, "open_notional_micro_max", (*LEVELS, INSTRUMENT, UNDERLYING, *PLACES)),
+    (Code.TURNOVER_ABOVE_LIMIT, "turnover_micro_max", LEVELS[:4]),
 ]
 LOTS = [
     (Code.ORDER_QUANTITY_ABOVE_LIMIT, "order_quantity_lots_max", (*LEVELS[:4], *PLACES)),
@@ -61,7 +62,10 @@ def cases(kinds: list[tuple[DenialCode, str, tuple[str, ...]]]) -> list[Any]:
 def test_boundaries_cover_every_kind_of_limit_at_every_scope_where_it_has_a_meaning() -> None:
     covered = {(field, scope.partition(":")[0]) for _, field, scopes in (*MONEY, *LOTS, *COUNTS) for scope in scopes}
     # Shown elsewhere: short positions mirror long ones, loss and denials in files of their own, shares are no bound.
-    elsewhere = {"position_short_lots_max", "daily_loss_micro_max", "denied_count_max", "message_reserve_bps"}
+    elsewhere = {
+        "position_short_lots_max", "daily_loss_micro_max", "denied_count_max", "message_reserve_bps",
+        "cancel_ratio_bps_max", "orders_per_trade_max", "repeated_executions_max",
+    }  # fmt: skip
 
     declared = {
         (kind.snapshot_field, scope.name.lower())

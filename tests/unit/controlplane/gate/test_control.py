@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.decisions import DenialCode
 from controlplane.domain.errors import (
     ControlPlaneError,
     InvalidRequest,
@@ -46,7 +47,8 @@ def recorded(rig: Rig, *kinds: str) -> list[dict[str, Any]]:
 
 
 def test_request_of_no_known_name_is_told_the_names(rig: Rig) -> None:
-    with pytest.raises(UnknownReference, match="status, utilisation, working, set_state, lift, kill; found 'halt'"):
+    names = "status, utilisation, working, set_state, lift, enable, kill"
+    with pytest.raises(UnknownReference, match=f"{names}; found 'halt'"):
         ask(rig, "halt")
 
 
@@ -509,3 +511,45 @@ def test_stop_of_a_killed_machine_still_works_for_the_time_after(rig: Rig) -> No
 
     assert ask(rig, "status")["states"][0]["scope"] == DESK
     assert not rig.buy().is_allowed
+
+
+# --- enabling a scope -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("GATE-36")
+def test_count_of_repeated_executions_survives_a_restart_and_is_cleared_by_a_named_person(open_rig: OpenRig) -> None:
+    rig = open_rig(tightened(roomy_snapshot(), STRATEGY, repeated_executions_max=1))
+    rig.hold(1)
+    rig.hold(1)
+    before = rig.buy(1)
+    rig.restart()
+    rig.open_market()
+    after = rig.buy(1)
+    answer = ask(rig, "enable", scope=STRATEGY, reason="looked at its day", by="olga")
+
+    assert (before.codes, after.codes) == ((DenialCode.REPEATED_EXECUTION,), (DenialCode.REPEATED_EXECUTION,))
+    assert (answer["scope"], answer["by"]) == (STRATEGY, "olga")
+    assert rig.buy(1).is_allowed
+    assert recorded(rig, "ScopeEnabled") == [
+        {"kind": "ScopeEnabled", "scope": STRATEGY, "reason": "looked at its day", "by": "olga"}
+    ]
+
+
+@pytest.mark.case("GATE-36")
+def test_count_of_repeated_executions_survives_new_limits(open_rig: OpenRig) -> None:
+    rig = open_rig(tightened(roomy_snapshot(), STRATEGY, repeated_executions_max=1))
+    rig.hold(1)
+    rig.hold(1)
+    rig.restart(tightened(roomy_snapshot(version=2), STRATEGY, repeated_executions_max=1))
+    rig.open_market()
+
+    assert rig.buy(1).codes == (DenialCode.REPEATED_EXECUTION,)
+
+
+def test_nobody_enables_a_scope_without_a_name_or_without_such_a_limit(open_rig: OpenRig) -> None:
+    rig = open_rig(tightened(roomy_snapshot(), STRATEGY, repeated_executions_max=1))
+
+    with pytest.raises(InvalidRequest, match="by must be text"):
+        ask(rig, "enable", scope=STRATEGY, reason="looked at its day")
+    with pytest.raises(StateConflict, match="desk:crypto has no limit on repeated execution"):
+        ask(rig, "enable", scope=DESK, reason="looked at its day", by="olga")

@@ -152,6 +152,14 @@ def _rejected_once(rig: Rig) -> None:
     rig.tell(ReportKind.REJECTED, rig.last, reason=7)
 
 
+def _judged_at_once(snapshot: Snapshot) -> Snapshot:
+    return dataclasses.replace(snapshot, ratio_orders_min=1)
+
+
+def _cancelled_one(rig: Rig) -> None:
+    rig.cancel(rig.work(lots=1))
+
+
 def _old_volume(rig: Rig) -> None:
     rig.clock.advance(10 * SECOND + 1)
     rig.quote(PRICE - 1, PRICE + 1)
@@ -231,6 +239,18 @@ TABLE: Mapping[DenialCode, Fault] = {
     Code.REJECT_LOOP: Fault(
         limits=lambda snapshot: with_parent_limits(snapshot, same_rejects_max=1), happens=_rejected_once
     ),
+    Code.REPEATED_EXECUTION: Fault(
+        limits=lambda snapshot: tightened(snapshot, DESK, repeated_executions_max=0), happens=lambda rig: rig.hold(1)
+    ),
+    Code.CANCEL_RATIO_ABOVE_LIMIT: Fault(
+        limits=lambda snapshot: _judged_at_once(tightened(snapshot, DESK, cancel_ratio_bps_max=0)),
+        happens=_cancelled_one,
+    ),
+    Code.TURNOVER_ABOVE_LIMIT: _limit(DESK, turnover_micro_max=9 * LOT_MICRO),
+    Code.ORDERS_PER_TRADE_ABOVE_LIMIT: Fault(
+        limits=lambda snapshot: _judged_at_once(tightened(snapshot, DESK, orders_per_trade_max=0)),
+        happens=_work_one,
+    ),
 }
 
 
@@ -284,6 +304,10 @@ PAIRS: tuple[tuple[DenialCode, DenialCode], ...] = (
     (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.SELF_TRADE_POSSIBLE),
     (Code.DUPLICATE_ORDER, Code.PARTICIPATION_ABOVE_LIMIT),
     (Code.REJECT_LOOP, Code.PHASE_NOT_TRADING),
+    (Code.REPEATED_EXECUTION, Code.PHASE_NOT_TRADING),
+    (Code.CANCEL_RATIO_ABOVE_LIMIT, Code.PHASE_NOT_TRADING),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.TURNOVER_ABOVE_LIMIT),
+    (Code.ORDERS_PER_TRADE_ABOVE_LIMIT, Code.PHASE_NOT_TRADING),
 )
 
 # Found before the gate knows what the order is about: nothing behind them can be judged, so nothing else is named.

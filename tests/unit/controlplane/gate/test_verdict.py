@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from controlplane.domain.decisions import DenialCode, Outcome
+from controlplane.domain.decisions import FIRST_MORE_CODE, DenialCode, Outcome
 from controlplane.domain.scopes import Route
 from controlplane.gate import verdict as verdicts
 from controlplane.gate.denials.sentences import SENTENCES
@@ -121,12 +121,14 @@ def test_anything_that_is_not_marked_allowed_is_denied() -> None:
 
 def test_every_denial_code_has_a_sentence_and_a_unit() -> None:
     assert set(SENTENCES) == set(DenialCode)
-    assert {unit for unit, _sentence in SENTENCES.values()} == {"lots", "micro", "ticks", "ns", "count"}
+    assert {unit for unit, _sentence in SENTENCES.values()} == {"lots", "micro", "ticks", "ns", "count", "bps"}
 
 
 @pytest.mark.parametrize("code", list(DenialCode))
 def test_sentence_of_every_code_is_one_sentence_with_all_its_names_filled(code: DenialCode) -> None:
-    words = entry(code=code, failed=1 << code - 1, binding_scope=DESK, measured=3_000_000, limit=1_000_000, route=0)
+    masks = {"failed": 1 << code - 1} if code < FIRST_MORE_CODE else {"failed_checks_more": 1 << code - FIRST_MORE_CODE}
+    words = entry(code=code, binding_scope=DESK, measured=3_000_000, limit=1_000_000, route=0, **masks)
+    assert verdict_of(words, sequence=1, gate_id=0, epoch=1, permit_code=bytes(16), handles=HANDLES).codes == (code,)
 
     text = explain(words, HANDLES)
 
@@ -162,7 +164,12 @@ def test_sentence_survives_numbers_that_name_nothing(code: DenialCode) -> None:
 
 def test_code_from_a_newer_gate_is_a_denial_all_the_same() -> None:
     verdict = verdict_of(
-        entry(code=60, failed=1 << 59), sequence=1, gate_id=0, epoch=1, permit_code=bytes(16), handles=HANDLES
+        entry(code=126, failed_checks_more=1 << 62),
+        sequence=1,
+        gate_id=0,
+        epoch=1,
+        permit_code=bytes(16),
+        handles=HANDLES,
     )
 
     assert not verdict.is_allowed

@@ -28,6 +28,7 @@ from controlplane.journal.record import (
 FROZEN_KINDS = {
     "OrderDecided": 1, "ReportApplied": 2, "ReferenceApplied": 3, "VolumeApplied": 4, "PhaseApplied": 5,
     "RateApplied": 6, "ParentOpened": 7, "ParentClosed": 8, "ScopeStateSet": 9, "TimePassed": 10, "DayRolled": 11,
+    "RepeatsCleared": 12, "ScopeEnabled": 71,
     "LogOpened": 64, "LogClosed": 65, "RecordsRecovered": 66, "SnapshotLoaded": 67, "HaltSet": 68, "HaltLifted": 69,
     "MachineKilled": 70, "ParentAccepted": 96, "ChildRequested": 97, "ChildDenied": 98, "ChildSent": 99,
     "ChildRefused": 100, "ReportReceived": 101, "ParentCommanded": 102, "ParentFinished": 103, "FeedQuarantined": 104,

@@ -77,7 +77,14 @@ def test_same_arguments_give_the_same_digest_and_another_version_another() -> No
     ids=str,
 )
 def test_a_level_has_every_kind_of_limit_in_micro_and_counts(scope: Scope, daily_loss: int) -> None:
-    expected = dataclasses.replace(PARENT, daily_loss_micro_max=daily_loss * 10**6)
+    expected = dataclasses.replace(
+        PARENT,
+        daily_loss_micro_max=daily_loss * 10**6,
+        turnover_micro_max=90_000_000 * 10**6,
+        cancel_ratio_bps_max=9_000,
+        orders_per_trade_max=60,
+        repeated_executions_max=3_000,
+    )
 
     assert node(small_snapshot(), scope).limits == expected
 

@@ -79,7 +79,7 @@ def test_a_line_of_instrument_limits_asks_for_exactly_the_kinds_that_have_a_mean
 
 
 def test_every_kind_has_a_name_of_its_own_and_a_sentence() -> None:
-    assert len({kind.name for kind in KINDS}) == len(KINDS) == 22
+    assert len({kind.name for kind in KINDS}) == len(KINDS) == 26
     assert all(kind.meaning.endswith(".") for kind in KINDS)
     assert {kind.home for kind in KINDS} == set(Home)
 
