@@ -32,14 +32,25 @@ LIVE = 256
 PRICES = 64  # neighbouring orders differ in price, as those of a strategy do
 PARENT_LOTS = 1 << 30
 PLENTY = 1 << 40
+MONEY_MAX = 1 << 55
 
 
 def without_counting(snapshot: Snapshot) -> Snapshot:
     """Return the limits without those that only count."""
 
     def loosened(limits: NodeLimits) -> NodeLimits:
+        over_time = (
+            {"turnover_micro_max": MONEY_MAX, "orders_per_trade_max": PLENTY, "repeated_executions_max": PLENTY}
+            if limits.has_behaviour
+            else {}
+        )
         return dataclasses.replace(
-            limits, message_count_max=PLENTY, denied_count_max=PLENTY, live_orders_max=PLENTY, message_reserve_bps=0
+            limits,
+            message_count_max=PLENTY,
+            denied_count_max=PLENTY,
+            live_orders_max=PLENTY,
+            message_reserve_bps=0,
+            **over_time,
         )
 
     return dataclasses.replace(
