@@ -88,7 +88,9 @@ def gate(
     configure_logs(level=settings.log_level, form=settings.log_format)
     now_ns = SystemClock().wall_ns()
     policies = load_policies(settings.policy_directory)
-    snapshot = compile_snapshot(policies, as_of_ns=now_ns, version=version_of(now_ns))
+    snapshot = compile_snapshot(
+        policies, as_of_ns=now_ns, version=version_of(now_ns), has_supervisor=settings.gate_supervised
+    )
     say(f"Gate {number}: limits {snapshot.version} compiled from {settings.policy_directory}.")
     status = run_gate(
         snapshot,
@@ -185,6 +187,26 @@ def status(state: State = None, as_json: Json = False) -> None:
     say(f"Records: {found['records']}, durability {found['durability']}; live orders: {found['live_orders']}.")
     for stop in found["states"]:
         say(f"  {stop['scope']} is {stop['state']}: {stop['reason']} ({stop['by'] or 'gate'})")
+
+
+@application.command()
+def breakers(state: State = None, as_json: Json = False) -> None:
+    """Say which breakers are open or half-open, which measures are unknown, and which limits are contracted."""
+    from controlplane.gate.link import GateControl
+
+    found = GateControl(settings_of(state).gate_socket).control("breakers")
+    if as_json:
+        say(json.dumps(found, sort_keys=True))
+        return
+    moved = [one for one in found["breakers"] if one["state"] != "CLOSED" or one["acts"] != "ACTIVE"]
+    contracted = [one for one in found["factors"] if one["share_bps"] < 10_000]
+    say(f"{len(found['breakers'])} breakers, {len(moved)} of them not closed; {len(contracted)} limits contracted.")
+    for one in moved:
+        unknown = ", measure unknown" if one["is_unknown"] else ""
+        numbers = f"{one['measure'].lower()} {one['value']:,} against {one['limit']:,}"
+        say(f"  {one['scope']} {one['breaker']} is {one['state']}, acts {one['acts']}: {numbers}{unknown}")
+    for one in contracted:
+        say(f"  {one['scope']} {one['factor']} leaves {one['share_bps'] / 100:.0f} % of the limits")
 
 
 @bench_application.command("gate")

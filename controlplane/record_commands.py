@@ -34,7 +34,7 @@ def replay(
 ) -> None:
     """Decide everything again: every word of every record of a gate must come out the same."""
     from controlplane.gate.replay import Replay, gate_logs
-    from controlplane.limits.compile import compile_snapshot
+    from controlplane.limits.compile import compile_again
     from controlplane.policy.load import load_policies
 
     logs = gate_logs(journal_of(directory))
@@ -46,7 +46,7 @@ def replay(
             log,
             limits_of=None
             if policies is None
-            else lambda recorded: compile_snapshot(policies, as_of_ns=recorded.created_ns, version=recorded.version),
+            else lambda recorded: compile_again(policies, recorded),
         )
         found = pass_over.run(None if as_json else progress_of(log.name)).document()
         documents.append({"log": log.name, **found, "speed": speed_of(found["records"], started)})
@@ -67,7 +67,7 @@ def whatif(
     """Decide the recorded requests under other limits: which orders would be denied or allowed, and by which limit."""
     from controlplane.gate.replay import gate_logs
     from controlplane.journal.reader import read_parts
-    from controlplane.limits.compile import compile_snapshot
+    from controlplane.limits.compile import compile_again
     from controlplane.limits.whatif import lines, run_under
     from controlplane.policy.load import load_policies
 
@@ -76,7 +76,7 @@ def whatif(
     for log in gate_logs(journal_of(directory)):
         started = time.perf_counter()
         found = run_under(
-            lambda recorded: compile_snapshot(policies, as_of_ns=recorded.created_ns, version=recorded.version),
+            lambda recorded: compile_again(policies, recorded),
             read_parts(log),
         )
         named = {"log": log.name, "limits": {"folder": str(limits), "digest": policies.digest}}

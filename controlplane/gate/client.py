@@ -63,7 +63,7 @@ class Notice:
     """A state that changed in the gate, or stands when a program connects.
 
     Fields
-        kind    "state"
+        kind    "state", or "breaker" for what a breaker did, whether or not it changed the state of its scope
         scope   written `desk:crypto`; a kill is HALTED at `firm:firm`
         reason  why, as stated or as the gate found
     """

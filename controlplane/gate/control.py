@@ -17,6 +17,8 @@ from controlplane.domain.orders import Side
 from controlplane.domain.quantities import BPS, ceil_div
 from controlplane.domain.scopes import FIRM, Level, Scope, parse_scope
 from controlplane.domain.states import TradingState, lifting_needs
+from controlplane.gate.breakers.requests import beat, breakers
+from controlplane.gate.breakers.view import guard_state
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.view import behaviour_uses, scope_states
 from controlplane.gate.words import REPEATS_CLEARED
@@ -52,7 +54,7 @@ def _status(gate: "Gate", _fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "gate_id": gate.gate_id,
         "epoch": gate.epoch,
-        "state": "KILLED" if gate.is_killed() else TradingState(_firm_state(gate)).name,
+        "state": "KILLED" if gate.is_killed() else _state_of(gate, FIRM).name,
         "fence": gate.fence(),
         "snapshot_version": snapshot.version,
         "snapshot_digest": snapshot.digest().hex(),
@@ -68,10 +70,6 @@ def _status(gate: "Gate", _fields: Mapping[str, Any]) -> dict[str, Any]:
         "references": _references(gate, now),
         "states": _stops(gate),
     }
-
-
-def _firm_state(gate: "Gate") -> int:
-    return int(gate.state.words[_node_row(gate, FIRM) + a.NODE_STATE])
 
 
 def _percentile(ordered: Any, percent: int) -> int:
@@ -102,7 +100,7 @@ def _stops(gate: "Gate") -> list[dict[str, Any]]:
     rows = []
     for scope, state in scope_states(gate.state).items():
         if state:
-            reason, by, since_ns = gate.stops.get(scope, ("set in an earlier run", "", 0))
+            reason, by, since_ns = gate.announcer.stops.get(scope, ("set in an earlier run", "", 0))
             rows.append(
                 {"scope": scope, "state": TradingState(state).name, "reason": reason, "by": by, "since_ns": since_ns}
             )
@@ -114,8 +112,7 @@ def _stops(gate: "Gate") -> list[dict[str, Any]]:
     return rows
 
 
-# --- utilisation
-# --------------------------------------------------------------------------------------------------------------
+# --- utilisation ------------------------------------------------------------------------------------------------------
 
 
 def _utilisation(gate: "Gate", _fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,8 +241,7 @@ def _row(
     }  # fmt: skip
 
 
-# --- working orders, stops
-# ---------------------------------------------------------------------------------------------------------
+# --- working orders, stops --------------------------------------------------------------------------------------------
 
 
 def _working(gate: "Gate", _fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,7 +265,8 @@ def _set_state(gate: "Gate", fields: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(
             f"A scope is put into {', '.join(state.name for state in STOPS)}; found {name[:40]!r}.", field="state"
         )
-    wanted, present = TradingState[name], _state_of(gate, scope)
+    # What a breaker did may end by itself: a person's stop stands beside it, also when it is no stricter.
+    wanted, present = TradingState[name], TradingState(int(gate.state.words[_node_row(gate, scope) + a.NODE_STATE]))
     if wanted < present:
         raise StateConflict(f"{scope} is {present.name} already, which stops more than {wanted.name}; lift it first.")
     if wanted > present:
@@ -347,7 +344,9 @@ def _working_in(gate: "Gate", scope: Scope) -> int:
 
 
 def _state_of(gate: "Gate", scope: Scope) -> TradingState:
-    return TradingState(int(gate.state.words[_node_row(gate, scope) + a.NODE_STATE]))
+    """Return the state of a scope, the stricter of what people and what breakers say."""
+    node = _node_row(gate, scope)
+    return TradingState(max(int(gate.state.words[node + a.NODE_STATE]), guard_state(gate.state, node)))
 
 
 def _node_row(gate: "Gate", scope: Scope) -> int:
@@ -395,4 +394,6 @@ _REQUESTS: Mapping[str, Callable[["Gate", Mapping[str, Any]], dict[str, Any]]] =
     "lift": _lift,
     "enable": _enable,
     "kill": _kill,
+    "breakers": breakers,
+    "beat": beat,
 }

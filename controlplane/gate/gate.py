@@ -18,15 +18,18 @@ import numpy as np
 from controlplane.domain.clock import Clock
 from controlplane.domain.decisions import Verdict
 from controlplane.domain.errors import StateConflict
+from controlplane.domain.measures import Beat
 from controlplane.domain.orders import OrderCommand
 from controlplane.domain.reports import VenueReport
 from controlplane.domain.scopes import FIRM, Route
 from controlplane.domain.states import TradingState
 from controlplane.gate import words as w
+from controlplane.gate.breakers.announcing import GATE, Announcer
 from controlplane.gate.client import LiveOrder, Notice, ParentOpening
 from controlplane.gate.control import answer
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.carry import carry_over, revalue_all
+from controlplane.gate.kernel.families.places import RUN_STARTED
 from controlplane.gate.kernel.frames import CURSOR_SEQUENCE
 from controlplane.gate.kernel.loading import State, build_state
 from controlplane.gate.kernel.machine import NO_ROOM, apply
@@ -38,13 +41,14 @@ from controlplane.gate.recovery import Recovered, recover
 from controlplane.gate.snapshot import Snapshot, plain
 from controlplane.gate.switch import Switch
 from controlplane.gate.verdict import verdict_of
-from controlplane.gate.view import live_orders, scope_states
+from controlplane.gate.view import live_orders
 from controlplane.journal.files.segment import Disk
 from controlplane.journal.record import RecordKind
 from controlplane.journal.writer import SEGMENT_BYTES, JournalWriter
 from controlplane.runtime.settings import Durability
 
 LATENCIES_KEPT = 4096
+UNASKED = "breach or unexpected fill"
 
 
 @dataclass(slots=True)
@@ -69,17 +73,15 @@ class Gate:
         self.gate_id = gate_id
         self.started_ns = clock.wall_ns()
         self.tally = Tally({}, {}, array("q", bytes(8 * LATENCIES_KEPT)))
-        self.stops: dict[str, tuple[str, str, int]] = {}
         self.clock = clock
         self._notices: list[Notice] = []
         self._secret = secrets.token_bytes(KEY_BYTES)
         self._key_state = keyed_state(self._secret)
         self._monotonic_offset = _monotonic_offset(clock, recovered)
-        self._switch_words = (
-            np.frombuffer(switch.words, np.int64) if switch.words is not None else np.zeros(8, np.int64)
-        )
+        mapped = switch.words
+        self._switch_words = np.zeros(8, np.int64) if mapped is None else np.frombuffer(mapped, np.int64)
         self._known_fence = switch.fence()
-        self._known_states: dict[str, int] = {}
+        self._beats, self._ticked = RUN_STARTED, 0
         self._connect(state)
 
     @classmethod
@@ -125,6 +127,9 @@ class Gate:
             gate._record_snapshot(
                 is_new=recovered.state is None or recovered.state.snapshot.digest() != snapshot.digest()
             )
+            if state.words[a.GUARD_ROWS]:
+                gate.pass_time()  # a run begins: what was half-open comes up open
+                gate.commit()
         except BaseException:
             writer.close()
             raise
@@ -142,8 +147,8 @@ class Gate:
         head = self._run(words)
         if head & 0xFF == w.ORDER_DECIDED:
             self._count(head, time.perf_counter_ns() - started)
-        elif self._header[a.NOTICE_COUNT] != self._noticed:
-            self._notice_states("breach or unexpected fill", "gate")
+        elif self.announcer.is_due(self._header[a.NOTICE_COUNT]):
+            self._notice_states(UNASKED, GATE)
         return head
 
     def answer(self, box: Mailbox, first: int, count: int) -> tuple[int, int, list[int]]:
@@ -169,8 +174,8 @@ class Gate:
                 decided.append(head)
             if sequence > newest:
                 newest = sequence
-        if self._header[a.NOTICE_COUNT] != self._noticed:
-            self._notice_states("breach or unexpected fill", "gate")
+        if self.announcer.is_due(self._header[a.NOTICE_COUNT]):
+            self._notice_states(UNASKED, GATE)
         return taken, answered, decided
 
     def _run(self, words: Sequence[int]) -> int:
@@ -259,8 +264,17 @@ class Gate:
 
     def pass_time(self) -> None:
         """Let time pass: ages are judged, and a switch thrown from outside is recorded."""
-        self.apply(w.time_words())
+        # What was recorded up to the last time and has been committed since is the journal's sign of life.
+        if self.writer.committed_seq >= self._ticked:
+            self.beat(Beat.JOURNAL)
+        self._ticked = self.writer.next_seq - 1
+        beats, self._beats = self._beats, 0
+        self.apply(w.time_words(beats))
         self.notice_switch()
+
+    def beat(self, source: Beat) -> None:
+        """Take a sign of life; the next record of passed time carries it."""
+        self._beats |= 1 << source
 
     def permit_key(self) -> PermitKey:
         """Return the secret of this run, for adapters of the same user only."""
@@ -277,6 +291,10 @@ class Gate:
         self.notice_switch()
         found, self._notices = self._notices, []
         return found
+
+    def steady_ns(self) -> int:
+        """Return the gate's time that never steps, which goes on from the last run's."""
+        return self.clock.monotonic_ns() + self._monotonic_offset
 
     def working(self) -> list[LiveOrder]:
         """Return every order that counts as live."""
@@ -318,23 +336,11 @@ class Gate:
         )
 
     def _notice_states(self, reason: str, by: str) -> None:
-        """Record and announce every scope whose state differs from the one known last."""
-        self._noticed = int(self.state.words[a.NOTICE_COUNT])
+        """Record and announce every scope and breaker whose state differs from the one known last."""
         now = self.clock.wall_ns()
-        for scope, state in scope_states(self.state).items():
-            if self._known_states.get(scope, 0) == state:
-                continue
-            is_lifted = state < self._known_states.get(scope, 0)
-            kind = RecordKind.HALT_LIFTED if is_lifted else RecordKind.HALT_SET
-            name = TradingState(state).name
-            self.writer.append_json({"kind": kind.text, "scope": scope, "state": name, "reason": reason, "by": by})
-            self._notices.append(
-                Notice(kind="state", scope=scope, state=TradingState(state), reason=reason, wall_ns=now)
-            )
-            self._known_states[scope] = state
-            self.stops[scope] = (reason, by, now)
-            if state == 0:
-                self.stops.pop(scope, None)
+        for facts, notice in self.announcer.changes(self.state, reason=reason, by=by, wall_ns=now):
+            self.writer.append_json(facts)
+            self._notices.append(notice)
 
     def close(self) -> None:
         """Record the end of this run and release journal and switch."""
@@ -355,22 +361,17 @@ class Gate:
         self._header, self._cursor = words[: a.TABLES_AT].data, self.writer.cursor.data
         self._entry = words[a.ENTRY_AT : a.ENTRY_AT + a.ENTRY_WORDS]
         self._permit = words[a.PERMIT_LOW : a.PERMIT_HIGH + 1]
-        self._noticed = int(words[a.NOTICE_COUNT])
-        self._known_states = {scope: state_ for scope, state_ in scope_states(state).items() if state_}
+        self.announcer = Announcer(state)
 
     def _record_snapshot(self, *, is_new: bool) -> None:
         """Write the limits into the journal before the first decision that uses them."""
         snapshot = self.state.snapshot
         if is_new:
             self.writer.append_json(
-                {
-                    "kind": RecordKind.SNAPSHOT_LOADED.text,
-                    "version": snapshot.version,
-                    "digest": snapshot.digest().hex(),
-                    "snapshot": plain(snapshot),
-                    "capacity": asdict(self.state.capacity),
-                }
-            )
+                {"kind": RecordKind.SNAPSHOT_LOADED.text, "version": snapshot.version,
+                 "digest": snapshot.digest().hex(), "snapshot": plain(snapshot),
+                 "capacity": asdict(self.state.capacity)}
+            )  # fmt: skip
         self.commit()
 
     def _count(self, head: int, elapsed_ns: int) -> None:

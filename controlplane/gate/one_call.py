@@ -19,11 +19,20 @@ from numba.extending import intrinsic
 
 from controlplane.domain.clock import NS_PER_S, Clock, SystemClock
 from controlplane.gate.kernel import arrays as a
-from controlplane.gate.kernel.compiled import WORD_BYTES, Words, compiled, entry, words_at
+from controlplane.gate.kernel.compiled import WORD_BYTES, Words, compiled, entry, inlined, words_at
 from controlplane.gate.kernel.frames import CURSOR_EPOCH, CURSOR_OFFSET, CURSOR_SEQUENCE, FRAME_BYTES
 from controlplane.gate.kernel.loading import State
-from controlplane.gate.kernel.machine import ANSWER_WORDS, INPUT_WORDS, NO_ROOM, ORDER_DECIDED, apply, apply_batch
-from controlplane.gate.protocol import COMMAND_TAG, KINDS_FROM_OUTSIDE, VERDICT_HEADER, WANTS_ANSWER
+from controlplane.gate.kernel.machine import (
+    ANSWER_WORDS,
+    INPUT_WORDS,
+    MEASURE_APPLIED,
+    NO_ROOM,
+    ORDER_DECIDED,
+    PARENT_CLOSED,
+    apply,
+    apply_batch,
+)
+from controlplane.gate.protocol import COMMAND_TAG, VERDICT_HEADER, WANTS_ANSWER
 from controlplane.journal.writer import JournalWriter
 
 # A bit of the answer, not of the record: the writer itself has to commit.
@@ -33,7 +42,6 @@ WALL, STEADY = 0, 1  # clock numbers of Linux: CLOCK_REALTIME, CLOCK_MONOTONIC
 # Messages as words: the header is one, then the command, or record, sequence, permit code (2) and run.
 COMMAND_WORDS = 1 + INPUT_WORDS
 VERDICT_WORDS = 1 + a.ENTRY_WORDS + 4
-KIND_MAX = max(KINDS_FROM_OUTSIDE)
 ASKED, TOLD = COMMAND_TAG | WANTS_ANSWER << 32, COMMAND_TAG
 
 
@@ -225,6 +233,12 @@ def commit_in_memory(s: Words) -> bool:
     return True
 
 
+@inlined
+def is_from_outside(kind: int) -> bool:
+    """Return whether a program may send this kind; `protocol.KINDS_FROM_OUTSIDE` lists the same ones."""
+    return ORDER_DECIDED <= kind <= PARENT_CLOSED or kind == MEASURE_APPLIED
+
+
 @entry
 def answer_frames(address: int, messages_address: int, count: int, answers_address: int) -> int:
     """Return how many messages were taken, and from bit 32 on how many answers were written.
@@ -236,7 +250,7 @@ def answer_frames(address: int, messages_address: int, count: int, answers_addre
     for number in range(count):
         c = words_at(messages_address + number * COMMAND_WORDS * WORD_BYTES)
         kind = c[1] & 0xFF
-        if (c[0] != ASKED and c[0] != TOLD) or kind < ORDER_DECIDED or kind > KIND_MAX:
+        if (c[0] != ASKED and c[0] != TOLD) or not is_from_outside(kind):
             return number | answered << 32
         head = apply(
             address, wall_ns(s), steady_ns(s), c[1], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11], c[12], c[13],

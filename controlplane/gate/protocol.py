@@ -36,7 +36,7 @@ COMMAND_BYTES, VERDICT_BYTES = HEADER.size + COMMAND_BODY.size, HEADER.size + VE
 JSON_REQUEST_BYTES_MAX = 64 * 1024
 JSON_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 # Kinds that a program may send. States, time and the day's roll are the gate's own to write.
-KINDS_FROM_OUTSIDE = frozenset(range(words.ORDER_DECIDED, words.PARENT_CLOSED + 1))
+KINDS_FROM_OUTSIDE = frozenset({*range(words.ORDER_DECIDED, words.PARENT_CLOSED + 1), words.MEASURE_APPLIED})
 
 
 TEXT_LETTERS_MAX = 1_000
@@ -47,6 +47,8 @@ CONTROL_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "utilisation": ((), ()),
     "working": ((), ()),
     "live_orders": ((), ()),
+    "breakers": ((), ()),
+    "beat": (("source",), ()),
     "metrics": ((), ()),
     "set_state": (("scope", "state", "reason", "by"), ("idempotency_key",)),
     "lift": (("scope", "reason", "by"), ("second", "fence", "idempotency_key")),
@@ -191,7 +193,8 @@ def command_words_of(body: bytes) -> words.Words:
     kind = found[0] & 0xFF
     if kind not in KINDS_FROM_OUTSIDE:
         raise InvalidRequest(
-            f"Expected a command of kind 1 to {words.PARENT_CLOSED}, found {kind}; states are for control requests.",
+            f"Expected a command of kind 1 to {words.PARENT_CLOSED} or {words.MEASURE_APPLIED}, found {kind}; "
+            "states are for control requests.",
             field="kind",
         )
     return found

@@ -18,14 +18,14 @@ from controlplane.gate.plain.behaviour import clear_repeats
 from controlplane.gate.plain.book import Cell, Node
 from controlplane.gate.plain.case import Request
 from controlplane.gate.plain.decision import Answer, decide, is_well_formed
+from controlplane.gate.plain.digest import fold
+from controlplane.gate.plain.guarding import observe_measure
 from controlplane.gate.plain.opening import empty_book
 from controlplane.gate.plain.reports import Executions, Report, apply_report
 from controlplane.gate.snapshot import Snapshot
 from controlplane.journal import record
 from controlplane.journal.record import RecordKind
 
-FOLD_FACTOR = 0x2545F4914F6CDD1D
-SIGN, MODULUS = 1 << 63, 1 << 64
 MALFORMED = 1 << DenialCode.MALFORMED_REQUEST - 1
 
 
@@ -97,6 +97,7 @@ class ReferenceGate:
         """
         entry = [words[0] & 0xFFFF, wall_ns, monotonic_ns, *words[3:16], *[0] * 16]
         self.is_repeated, self.sequence, self.permit = False, sequence, None
+        self.book.guards.moment.wall_ns, self.book.guards.moment.monotonic_ns = wall_ns, monotonic_ns
         kind = entry[0] & 0xFF
         if kind == RecordKind.ORDER_DECIDED:
             request = Request.of(entry, now_ns=wall_ns, monotonic_ns=monotonic_ns, is_armed=is_armed)
@@ -151,11 +152,13 @@ class ReferenceGate:
             case RecordKind.SCOPE_STATE_SET:
                 return notices.set_scope_state(self.book, words)
             case RecordKind.TIME_PASSED:
-                return notices.pass_time(self.book, now_ns)
+                return notices.pass_time(self.book, words, now_ns)
             case RecordKind.DAY_ROLLED:
-                return notices.roll_day(self.book, now_ns)
+                return notices.roll_day(self.book, words, now_ns)
             case RecordKind.REPEATS_CLEARED:
                 return clear_repeats(self.book, words[5])
+            case RecordKind.MEASURE_APPLIED:
+                return observe_measure(self.book, words)
         return Outcome.DENIED
 
     # --- the record ---------------------------------------------------------------------------------------------------
@@ -196,6 +199,8 @@ class ReferenceGate:
                 digest = fold(digest, cell_word(place.cell))
         if RecordKind.REFERENCE_APPLIED <= kind <= RecordKind.DAY_ROLLED:
             digest = fold(digest, node_word(next(iter(self.book.nodes.values()))))
+        if self.book.guards.moment.digest:
+            digest = fold(digest, self.book.guards.moment.digest)
         return digest
 
 
@@ -236,10 +241,3 @@ def cell_word(cell: Cell) -> int:
         (13, cell.worth_micro),
     )  # fmt: skip
     return sum(weight * amount for weight, amount in weights)
-
-
-def fold(digest: int, word: int) -> int:
-    """Return the digest carried forward over one more word, in 64 bits."""
-    mixed = (digest ^ word) * FOLD_FACTOR % MODULUS
-    mixed ^= mixed >> 32
-    return mixed - MODULUS if mixed >= SIGN else mixed

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from controlplane.domain.instruments import Instrument
 from controlplane.domain.quantities import NANO
 from controlplane.domain.scopes import Route, Scope
+from controlplane.gate.breakers.rules import BreakerRule, FactorRule
 
 NO_LIMIT = 1 << 62
 ALWAYS_OPEN: tuple[tuple[int, int], ...] = ((0, 1 << 62),)
@@ -169,6 +170,8 @@ class Snapshot:
     reject_window_ns: int = NANO
     ratio_window_ns: int = NANO
     ratio_orders_min: int = NO_LIMIT
+    breakers: tuple[BreakerRule, ...] = ()
+    factors: tuple[FactorRule, ...] = ()
 
     def canonical_bytes(self) -> bytes:
         """Return the one byte form of the snapshot: canonical JSON, keys sorted, decimals and wide integers as text."""

@@ -9,17 +9,19 @@ import numpy as np
 from controlplane.domain.ids import to_text
 from controlplane.domain.orders import Side
 from controlplane.domain.states import TradingState
+from controlplane.gate.breakers.view import guard_state
 from controlplane.gate.client import LiveOrder, Notice
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.loading import State
 
 
 def scope_states(state: State) -> dict[str, int]:
-    """Return the state of every scope, parents by their identifier."""
+    """Return the state of every scope, the stricter of what people and what breakers say; parents by identifier."""
     words = state.words
     found = {}
     for number, scope in enumerate(state.handles.scopes):
-        found[scope] = int(words[int(words[a.NODES_AT]) + number * a.NODE_WORDS + a.NODE_STATE])
+        node = int(words[a.NODES_AT]) + number * a.NODE_WORDS
+        found[scope] = max(int(words[node + a.NODE_STATE]), guard_state(state, node))
     for slot in range(1, state.capacity.parents + 1):
         parent = int(words[a.PARENTS_AT]) + slot * a.PARENT_WORDS
         if words[parent + a.PARENT_STATE] != a.PARENT_FREE_STATE:

@@ -16,6 +16,8 @@ plain integer: for a member of an enumeration the machine would be compiled once
     ParentOpened      5 parent, 6 route, 7 side, 9 quantity
     ParentClosed      5 parent
     RepeatsCleared    5 number of the scope
+    MeasureApplied    5 number of the scope, 9 value, 13 receive time, 15 time as of which it holds
+    TimePassed        9 mask: a bit for each sign of life since the last one, bit 8 when a run of the gate begins
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controlplane.domain.errors import UnknownReference
+from controlplane.domain.measures import MeasureObserved
 from controlplane.domain.observations import PhaseObserved, RateObserved, ReferenceObserved, VolumeObserved
 from controlplane.domain.orders import CommandKind, OrderCommand, OrderType, Side, TimeInForce
 from controlplane.domain.reports import ReportKind, VenueReport
@@ -32,9 +35,9 @@ WORD_COUNT = 16
 SCHEMA = 2 << 56
 
 ORDER_DECIDED, REPORT_APPLIED, REFERENCE_APPLIED, VOLUME_APPLIED, PHASE_APPLIED, RATE_APPLIED = range(1, 7)
-PARENT_OPENED, PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED = range(7, 13)
+PARENT_OPENED, PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED, MEASURE_APPLIED = range(7, 14)
 
-Observation = ReferenceObserved | VolumeObserved | PhaseObserved | RateObserved
+Observation = ReferenceObserved | VolumeObserved | PhaseObserved | RateObserved | MeasureObserved
 Words = tuple[int, ...]
 
 
@@ -55,7 +58,7 @@ class Handles:
     _numbers: dict[str, dict[object, int]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("routes", "instruments", "venues", "currencies"):
+        for name in ("routes", "instruments", "venues", "currencies", "scopes"):
             self._numbers[name] = {entry: number for number, entry in enumerate(getattr(self, name))}
 
     def route(self, route: Route) -> int:
@@ -73,6 +76,10 @@ class Handles:
     def currency(self, name: str) -> int:
         """Return the number of a currency; UnknownReference when the limits don't know it."""
         return self._number("currencies", name, "currency", "add its rate to the policy")
+
+    def scope(self, name: str) -> int:
+        """Return the number of a scope; UnknownReference when the limits don't know it."""
+        return self._number("scopes", name, "scope", "see the scopes of `controlplane status --json`")
 
     def continues(self, before: "Handles") -> bool:
         """Whether every number that a program took from the earlier names still means the same."""
@@ -160,6 +167,14 @@ def observation_words(observation: Observation, handles: Handles) -> Words:
             quantity=int(observation.phase),
             execution=observation.receive_ns,
         )
+    if isinstance(observation, MeasureObserved):
+        return _words(
+            MEASURE_APPLIED | observation.measure << 8,
+            parent=handles.scope(observation.scope),
+            quantity=observation.value,
+            execution=observation.receive_ns,
+            exchange=observation.as_of_ns,
+        )
     return _words(
         RATE_APPLIED,
         route=handles.currency(observation.currency),
@@ -178,9 +193,9 @@ def closing_words(parent_id: int) -> Words:
     return _words(PARENT_CLOSED, parent=parent_id)
 
 
-def time_words() -> Words:
-    """Return the words that only say that time has passed; the gate stamps them."""
-    return _words(TIME_PASSED)
+def time_words(beats: int = 0) -> Words:
+    """Return the words that say that time has passed, with the mask of signs of life; the gate stamps them."""
+    return _words(TIME_PASSED, quantity=beats)
 
 
 def command_from(words: Sequence[int]) -> OrderCommand:

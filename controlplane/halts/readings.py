@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -86,8 +87,14 @@ class GateReadings:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._give_sign_of_life()
             self.refresh()
             self._stopping.wait(INTERVAL_NS / NS_PER_S / 2)
+
+    def _give_sign_of_life(self) -> None:
+        """Tell the gate that its supervisor lives (GT50); whether the gate hears it, the next reading shows."""
+        with suppress(ControlPlaneError, OSError):
+            self._gate.control("beat", source="supervisor")
 
     def _note_failure(self, subject: str, error: str, now_ns: int) -> None:
         with self._lock:

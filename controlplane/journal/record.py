@@ -15,6 +15,7 @@ import numpy as np
 from controlplane.domain.decisions import DenialCode, Outcome, codes_of
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.ids import from_text
+from controlplane.domain.measures import Measure
 from controlplane.domain.observations import ReferenceSource
 from controlplane.domain.orders import CommandKind, OrderType, Side, TimeInForce
 from controlplane.domain.reports import ReportKind
@@ -39,6 +40,7 @@ class RecordKind(IntEnum):
     TIME_PASSED = 10
     DAY_ROLLED = 11
     REPEATS_CLEARED = 12
+    MEASURE_APPLIED = 13
 
     LOG_OPENED = 64
     LOG_CLOSED = 65
@@ -48,6 +50,7 @@ class RecordKind(IntEnum):
     HALT_LIFTED = 69
     MACHINE_KILLED = 70
     SCOPE_ENABLED = 71
+    BREAKER_CHANGED = 72
 
     PARENT_ACCEPTED = 96
     CHILD_REQUESTED = 97
@@ -208,6 +211,7 @@ _SUBKINDS: Final[dict[RecordKind, type[IntEnum]]] = {
     RecordKind.REPORT_APPLIED: ReportKind,
     RecordKind.REFERENCE_APPLIED: ReferenceSource,
     RecordKind.SCOPE_STATE_SET: TradingState,
+    RecordKind.MEASURE_APPLIED: Measure,
 }
 
 

@@ -18,6 +18,7 @@ from controlplane.gate.snapshot import (
     ParentLimits,
     Snapshot,
 )
+from controlplane.limits.breakers import compile_breakers, compile_factors, is_supervised
 from controlplane.limits.kinds import INSTRUMENT_LIMITS, PARENT_LIMITS, SCOPE_LIMITS, Unit
 from controlplane.limits.sessions import sessions
 from controlplane.policy.coverage import model_scope_name, reachable
@@ -37,13 +38,14 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Lines = Mapping[str, InstrumentLine] | Mapping[str, CounterpartyLine]
 
 
-def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int) -> Snapshot:
+def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int, has_supervisor: bool = False) -> Snapshot:
     """Return the snapshot that holds the rule book as of a moment; the same arguments always give the same bytes.
 
     Arguments
         policies  a checked rule book
         as_of_ns  wall time in UTC from which the snapshot is valid; calendars cover the days around it
         version   number that every decision under this snapshot will name, at least 1
+        has_supervisor  whether a service gives the gate signs of life, so that their absence stops it (GT50)
     Rounding
         limits down to whole lots and millionths, venue minima and rates up, so that no conversion permits more
     Errors
@@ -58,12 +60,14 @@ def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int) -> Snap
         raise InvalidRequest(f"Snapshots are numbered from 1, found {version}; give a larger number.", field="version")
     watch = policies.watch
     instruments = {name: compile_instrument(name, policies) for name in sorted(policies.instruments)}
+    nodes = _nodes(policies, instruments)
+    scopes = [node.scope for node in nodes]
     return Snapshot(
         version=version,
         created_ns=as_of_ns,
         expires_ns=as_of_ns + watch.snapshot_validity_hours * HOUR_NS,
         reporting_currency=policies.reporting_currency,
-        nodes=_nodes(policies, instruments),
+        nodes=nodes,
         instruments=tuple(_rules(instrument, policies) for instrument in instruments.values()),
         models=_models(policies),
         routes=tuple(reachable(policies)),
@@ -79,12 +83,21 @@ def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int) -> Snap
         participation_window_ns=watch.participation_window_ms * MS_NS,
         near_bps=watch.near_bps,
         is_phase_required=watch.is_phase_required,
+        breakers=compile_breakers(policies, scopes, instruments, is_supervised=has_supervisor),
+        factors=compile_factors(policies, scopes),
         owners=tuple((name, desk.beneficial_owner) for name, desk in sorted(policies.desks.items())),
         books=tuple((name, venue.book) for name, venue in sorted(policies.venues.items())),
         duplicate_window_ns=watch.duplicate_window_ms * MS_NS,
         reject_window_ns=watch.reject_window_ms * MS_NS,
         ratio_window_ns=watch.ratio_window_ms * MS_NS,
         ratio_orders_min=watch.ratio_orders_min,
+    )
+
+
+def compile_again(policies: Policies, recorded: Snapshot) -> Snapshot:
+    """Return the rule book as of a recorded snapshot: its moment, its version, with a dead-man where that had one."""
+    return compile_snapshot(
+        policies, as_of_ns=recorded.created_ns, version=recorded.version, has_supervisor=is_supervised(recorded)
     )
 
 

@@ -48,7 +48,7 @@ class Renumbering:
         _replace(made, kinds == RecordKind.RATE_APPLIED, record.WORD_ROUTE, self._currencies)
         # A scope's kind and number stand where a decision has child and parent; a parent order is named by identifier.
         is_scope = (kinds == RecordKind.SCOPE_STATE_SET) & (made[:, record.WORD_CHILD_ID] != Level.PARENT)
-        _replace(made, is_scope, record.WORD_PARENT_ID, self._scopes)
+        _replace(made, is_scope | (kinds == RecordKind.MEASURE_APPLIED), record.WORD_PARENT_ID, self._scopes)
         return made
 
 

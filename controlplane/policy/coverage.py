@@ -13,6 +13,7 @@ from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP, t
 from controlplane.domain.scopes import Route
 from controlplane.policy.market import MINUTES_OF_A_DAY, NO_CURVE, AlwaysCalendar, FixedRate, Payoff
 from controlplane.policy.problems import dotted
+from controlplane.policy.reaction_coverage import breakers_named_twice, reaction_references
 from controlplane.policy.schema import CounterpartyLine, InstrumentLine, Policies
 
 FIRM_FILE = "limits/firm.toml"
@@ -88,6 +89,7 @@ def _references(policies: Policies) -> Iterator[_Reference]:
     yield from _market_references(policies)
     yield from _limit_references(policies)
     yield from _strategy_references(policies)
+    yield from (_Reference(*one) for one in reaction_references(policies))
 
 
 def _market_references(policies: Policies) -> Iterator[_Reference]:
@@ -364,6 +366,7 @@ _CHECKS: tuple[Callable[[Policies], Iterator[str]], ...] = (
     _unused_sets,
     _option_terms,
     _volume_curves,
+    breakers_named_twice,
     _reporting_currency,
     _permit_life,
     _countable,

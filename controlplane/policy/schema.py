@@ -45,6 +45,16 @@ from controlplane.policy.market import (
     VolumeCurvesFile,
     WeeklyCalendar,
 )
+from controlplane.policy.reactions import (
+    BeatsPolicy,
+    BreakerPolicy,
+    BreakersFile,
+    DynamicFile,
+    FactorPolicy,
+    MeasurePolicy,
+    RecoveryPolicy,
+    TelemetryFile,
+)
 
 # --- watch.toml, governance.toml, retention.toml
 
@@ -70,6 +80,7 @@ class WatchFile(Table):
     snapshot_validity_hours: Annotated[int, Field(ge=1, le=(CALENDAR_DAYS_AHEAD - 1) * 24)]
     near_bps: Annotated[int, Field(ge=1, le=BPS)]
     is_phase_required: bool
+    beats: BeatsPolicy
 
 
 class ApprovalStatus(StrEnum):
@@ -268,6 +279,9 @@ class RuleBook(Table):
     calendars: CalendarsFile
     volume_curves: VolumeCurvesFile
     watch: WatchFile
+    breakers: BreakersFile
+    telemetry: TelemetryFile
+    dynamic: DynamicFile
     governance: GovernanceFile
     retention: RetentionFile
     firm: FirmFile
@@ -283,6 +297,9 @@ FILES: Mapping[str, str] = {
     "calendars.toml": "calendars",
     "volume_curves.toml": "volume_curves",
     "watch.toml": "watch",
+    "breakers.toml": "breakers",
+    "telemetry.toml": "telemetry",
+    "dynamic.toml": "dynamic",
     "governance.toml": "governance",
     "retention.toml": "retention",
     "limits/firm.toml": "firm",
@@ -305,6 +322,11 @@ class Policies:
     volume_curves: Mapping[str, VolumeCurvePolicy]
     watch: WatchFile
     retention: RetentionFile
+    recoveries: Mapping[str, RecoveryPolicy]
+    breakers: Mapping[str, BreakerPolicy]
+    measures: Mapping[str, MeasurePolicy]
+    thresholds: Mapping[str, BreakerPolicy]
+    factors: Mapping[str, FactorPolicy]
     models: Mapping[str, ModelPolicy]
     firm: FirmFile
     desks: Mapping[str, DeskScope]

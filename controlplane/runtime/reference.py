@@ -17,7 +17,9 @@ DEFAULTS_IN_WORDS = {
     "state_directory": "`controlplane` in `$XDG_STATE_HOME`, else in `~/.local/state`",
     "policy_directory": "`policies/` of this checkout",
 }
-KINDS_IN_WORDS: dict[type, str] = {str: "text", SecretStr: "text, never shown", Path: "folder", int: "whole number"}
+KINDS_IN_WORDS: dict[type, str] = {
+    str: "text", SecretStr: "text, never shown", Path: "folder", int: "whole number", bool: "true or false",
+}  # fmt: skip
 
 _SETTINGS = f"""# Settings
 

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         default=Durability.DISK,
         description="process or disk: what a journal record has survived before its permit is released.",
     )
+    gate_supervised: bool = Field(
+        default=True,
+        description="Whether the gate stops when service, market data, clock or journal give no sign of life.",
+    )
     log_origin: str = Field(
         default="",
         max_length=200,

@@ -21,6 +21,7 @@ FOLLOWED = (
     RecordKind.HALT_SET,
     RecordKind.HALT_LIFTED,
     RecordKind.MACHINE_KILLED,
+    RecordKind.BREAKER_CHANGED,
     RecordKind.PARENT_ACCEPTED,
     RecordKind.CHILD_REQUESTED,
     RecordKind.CHILD_DENIED,

@@ -326,6 +326,13 @@ def _about_scope(_: Book, facts: Facts, what: str) -> tuple[str, str]:
     return f"{scope} {what}{f' by {by}' if by else ''}", f"/stop?scope={quote(scope)}"
 
 
+def _breaker_changed(book: Book, facts: Facts) -> tuple[str, str]:
+    """Return what a breaker did; an alert changes no state of its scope."""
+    state = text(facts, "state").lower().replace("_", "-")
+    numbers = f"{text(facts, 'measure').lower()} {text(facts, 'value')} against {text(facts, 'limit')}"
+    return _about_scope(book, {**facts, "by": ""}, f"has its breaker {text(facts, 'breaker')} {state}: {numbers}")
+
+
 def _finished(book: Book, facts: Facts) -> tuple[str, str]:
     return _about_parent(book, facts, f"finished: {text(facts, 'state').lower() or 'done'}")
 
@@ -340,6 +347,7 @@ _SENTENCES: dict[str, Callable[[Book, Facts], tuple[str, str]]] = {
     "ParentCommanded": _commanded,
     "HaltSet": lambda book, facts: _about_scope(book, facts, "was stopped"),
     "HaltLifted": lambda book, facts: _about_scope(book, facts, "was lifted"),
+    "BreakerChanged": _breaker_changed,
     "MachineKilled": lambda book, facts: _about_scope(book, facts, "was killed"),
     "FeedQuarantined": lambda _, facts: (text(facts, "sentence") or f"Feed {text(facts, 'feed')} is cut off", "/"),
     "RecordsRecovered": lambda *_: ("A program recovered its record after an unclean end", "/"),

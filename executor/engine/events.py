@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controlplane.domain.decisions import Verdict
+from controlplane.domain.measures import MeasureObserved
 from controlplane.domain.observations import PhaseObserved, RateObserved, ReferenceObserved, VolumeObserved
 from controlplane.domain.orders import Side
 from controlplane.domain.reports import VenueReport
@@ -16,7 +17,7 @@ from controlplane.domain.states import TradingState
 from executor.marketdata.events import Fault, MarketEvent
 from executor.venues.port import OrderStatus, WorkingList
 
-Observation = ReferenceObserved | VolumeObserved | PhaseObserved | RateObserved
+Observation = ReferenceObserved | VolumeObserved | PhaseObserved | RateObserved | MeasureObserved
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from controlplane.domain.decisions import DenialCode
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.snapshot import Snapshot
 from controlplane.journal.record import WORDS, failed_codes
+from tests.support.gate_breakers import with_breakers
 from tests.support.gate_commands import Stream
 from tests.support.gate_machines import SMALL, Command, CompiledMachine, Machine, ReferenceMachine, Reply
 from tests.support.gate_universes import SECOND_NS, START_NS, TINY, USUAL, WIDE, universe
@@ -34,6 +35,8 @@ def world(seed: int) -> tuple[Snapshot, a.Capacity]:
     if seed % 10 == 3:
         changes["is_phase_required"] = False
     snapshot = universe(seed, (TINY, USUAL, WIDE, USUAL)[seed % 4], **changes)
+    if seed % 3 == 2:
+        snapshot = with_breakers(snapshot, seed)
     return snapshot, ROOMY if seed % 5 == 2 else SMALL
 
 

@@ -17,6 +17,7 @@ from controlplane.domain.states import TradingState
 from controlplane.gate import words as w
 from controlplane.gate.snapshot import Snapshot
 from controlplane.journal.record import failed_codes
+from tests.support.gate_breakers import beats_told, measure_words
 from tests.support.gate_machines import Command, Reply
 from tests.support.gate_market import MS, SmallMarket, Words, plain_words
 from tests.support.gate_universes import PINNED, SECOND_NS, START_NS
@@ -27,7 +28,11 @@ NASTY = (
     0, 1, -1, 2, 255, 256, QUANTITY_LOTS_CAP, QUANTITY_LOTS_CAP + 1, -QUANTITY_LOTS_CAP, PRICE_TICKS_CAP + 1, 1 << 55,
     (1 << 55) + 1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 62), -(1 << 63),
 )  # fmt: skip
-STOPPED = {DenialCode.SCOPE_HALTED, DenialCode.SCOPE_PAUSED, DenialCode.REDUCE_ONLY_EXCEEDED}
+STOPPED = {
+    DenialCode.SCOPE_HALTED, DenialCode.SCOPE_PAUSED, DenialCode.REDUCE_ONLY_EXCEEDED, DenialCode.BREAKER_OPEN,
+    DenialCode.DRAWDOWN_ABOVE_LIMIT, DenialCode.FILL_VELOCITY_ABOVE_LIMIT, DenialCode.LOSS_VELOCITY_ABOVE_LIMIT,
+    DenialCode.SUPERVISION_MISSING,
+}  # fmt: skip
 UNSEEN = {
     DenialCode.REFERENCE_MISSING, DenialCode.REFERENCE_STALE, DenialCode.PHASE_UNKNOWN, DenialCode.PHASE_NOT_TRADING,
     DenialCode.PARTICIPATION_UNKNOWN, DenialCode.LOSS_UNKNOWN,
@@ -152,7 +157,12 @@ class Stream:
             return self.market.observation(self.wall_ns)
         if roll < 0.970:
             return self.stopped.pop(0) if self.stopped and roll < 0.966 else self._set_state()
-        return plain_words(w.DAY_ROLLED if roll < 0.972 else w.TIME_PASSED, self.wall_ns)
+        if roll < 0.972:
+            return plain_words(w.DAY_ROLLED, self.wall_ns)
+        if roll < 0.985 and self.snapshot.breakers:
+            return measure_words(self.chance, self.snapshot, self.wall_ns)
+        beats = beats_told(self.chance) if self.snapshot.breakers else 0
+        return plain_words(w.TIME_PASSED, self.wall_ns, quantity=beats)
 
     def _pass_time(self) -> None:
         """Move both clocks on, or let them stand, jump or go back; throw the switch now and then."""

@@ -103,6 +103,9 @@ class FakeGateControl:
             }
         ]
 
+    def _beat(self, _: Mapping[str, object]) -> dict[str, Any]:
+        return {"wall_ns": self.now_ns()}
+
     def _metrics(self, _: Mapping[str, object]) -> dict[str, Any]:
         return {"text": GATE_METRICS, "content_type": "text/plain"}
 

@@ -12,6 +12,7 @@ from controlplane.gate.snapshot import Snapshot
 from controlplane.limits.compile import compile_snapshot
 from controlplane.policy.load import load_policies, parse_policies
 from controlplane.policy.schema import FILES, Policies
+from tests.support.policies_of_breakers import BEATS, BREAKERS, DYNAMIC, RETENTION, TELEMETRY
 
 SHIPPED = Path(__file__).resolve().parents[2] / "policies"
 
@@ -168,11 +169,7 @@ ratio_orders_min = 100
 snapshot_validity_hours = 168
 near_bps = 8000
 is_phase_required = true
-"""
 
-RETENTION = """
-years = 7
-legal_holds = ["executor-9"]
 """
 
 GOVERNANCE = """
@@ -275,7 +272,10 @@ SMALL: Mapping[str, str] = {
     "venues.toml": VENUES,
     "calendars.toml": CALENDARS,
     "volume_curves.toml": VOLUME_CURVES,
-    "watch.toml": WATCH,
+    "watch.toml": WATCH + BEATS,
+    "breakers.toml": BREAKERS,
+    "telemetry.toml": TELEMETRY,
+    "dynamic.toml": DYNAMIC,
     "governance.toml": GOVERNANCE,
     "retention.toml": RETENTION,
     "limits/firm.toml": FIRM,

@@ -81,7 +81,9 @@ class Machine:
     def settings(self) -> dict[str, str]:
         """Return the environment of the programs: this process's, without any setting of ours but the given ones."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CONTROLPLANE_")}
-        return clean | {"CONTROLPLANE_STATE_DIRECTORY": str(self.state_directory)} | self.environment
+        # Many of these gates run without a service, and a slow machine may keep them waiting for a minute.
+        own = {"CONTROLPLANE_STATE_DIRECTORY": str(self.state_directory), "CONTROLPLANE_GATE_SUPERVISED": "false"}
+        return clean | own | self.environment
 
     def start(self, name: str, *arguments: str, module: str = "controlplane.cli") -> Program:
         """Return a program that was started and not waited for."""

@@ -19,6 +19,9 @@ from controlplane.gate.embedded import EmbeddedGate
 from controlplane.gate.kernel.arrays import Capacity
 from controlplane.gate.snapshot import Snapshot
 from controlplane.gate.words import DAY_ROLLED
+from controlplane.journal.files.blobs import document
+from controlplane.journal.reader import batches
+from controlplane.journal.record import FRAME_HEADER_BYTES
 from controlplane.runtime.settings import Durability
 from tests.support.builders import (
     PRICE,
@@ -254,3 +257,17 @@ class Rig:
 
 # What the fixture `open_rig` gives: opens a gate as `Rig.open` does, in a folder of its own.
 OpenRig = Callable[..., Rig]
+
+
+def recorded(rig: Rig, *kinds: str) -> list[dict[str, Any]]:
+    """Return the JSON records of these kinds in the gate's journal, without their times."""
+    found: list[dict[str, Any]] = []
+    directory = rig.directory / "journal" / "gate-0"
+    for batch in batches(directory):
+        for index in range(len(batch.flags)):
+            if batch.flags[index]:
+                start = int(batch.offsets[index]) + FRAME_HEADER_BYTES
+                entry = document(directory, batch.chunk[start : start + int(batch.lengths[index])].tobytes())
+                if entry["kind"] in kinds:
+                    found.append({name: value for name, value in entry.items() if name != "wall_ns"})
+    return found

@@ -241,8 +241,44 @@ EXPLANATIONS: dict[DenialCode, Explanation] = {
         "The gate couldn't record its decision, so it made none and ended.",
         "The disk is repaired or has space, and the gate starts again.",
     ),
+    DenialCode.FILL_VELOCITY_ABOVE_LIMIT: Explanation(
+        "A breaker is open since fills of the scope in its window were worth too much; cancels pass.",
+        "The breaker's times, when it ends by itself; else people lift the scope.",
+    ),
+    DenialCode.DRAWDOWN_ABOVE_LIMIT: Explanation(
+        "A breaker is open since the worth of the scope fell too far below its highest.",
+        "The breaker's times, when it ends by itself; else people lift the scope, and the highest is counted afresh.",
+    ),
+    DenialCode.LOSS_VELOCITY_ABOVE_LIMIT: Explanation(
+        "A breaker is open since the scope lost too much within its window.",
+        "A window without such a loss and the breaker's times, or a lift by people.",
+    ),
+    DenialCode.PROBATION_SIZE_EXCEEDED: Explanation(
+        "A breaker of the scope lets only small orders pass: it is half-open, or it reduces sizes.",
+        "A smaller order, or the end of the probation.",
+    ),
+    DenialCode.BREAKER_OPEN: Explanation(
+        "A breaker of the scope is open, or doesn't know what it should; `controlplane breakers` names it.",
+        "Its measure clear, or known again, for the breaker's times; a latched one people lift.",
+    ),
+    DenialCode.MODEL_UNCERTAIN: Explanation(
+        "A breaker is open since the model's predictive interval is too wide, or since its width isn't known.",
+        "A narrower interval for the breaker's times; until then the fallback strategy may ask.",
+    ),
+    DenialCode.SUPERVISION_MISSING: Explanation(
+        "Supervisor, market data, clock or journal gives no sign of life: the dead-man stops the scope.",
+        "Signs of life for the clean time; a halt two people lift.",
+    ),
     DenialCode.ORDERS_PER_TRADE_ABOVE_LIMIT: Explanation(
         "The scope has entered too many orders in the window for each fill it had.",
         "Time, or fills of what works already.",
+    ),
+    DenialCode.CONTRACTED_LIMIT_EXCEEDED: Explanation(
+        "The order or the worst position is above a limit in lots that a dynamic factor has made smaller.",
+        "A smaller order, or the recovery of the factor after a quiet time.",
+    ),
+    DenialCode.CONTRACTED_NOTIONAL_EXCEEDED: Explanation(
+        "Live orders or gross positions are above a limit in money that a dynamic factor has made smaller.",
+        "A smaller order, the confirmed end of a live one, or the recovery of the factor after a quiet time.",
     ),
 }

@@ -213,8 +213,44 @@ SENTENCES: dict[DenialCode, tuple[str, str]] = {
         "count",
         "The gate can't record its decisions, so it makes none; see its disk, then start it again.",
     ),
+    DenialCode.FILL_VELOCITY_ABOVE_LIMIT: (
+        "micro",
+        "A breaker of {scope} is open: fills in its window were worth {measured}, its threshold is {limit}; wait.",
+    ),
+    DenialCode.DRAWDOWN_ABOVE_LIMIT: (
+        "micro",
+        "A breaker of {scope} is open: its worth was {measured} below its highest, the threshold is {limit}; look why.",
+    ),
+    DenialCode.LOSS_VELOCITY_ABOVE_LIMIT: (
+        "micro",
+        "A breaker of {scope} is open: it lost {measured} in the breaker's window, the threshold is {limit}; look why.",
+    ),
+    DenialCode.PROBATION_SIZE_EXCEEDED: (
+        "lots",
+        "A breaker of {scope} lets orders of {limit} of {instrument} pass for now, this one has {measured}; {passing}.",
+    ),
+    DenialCode.BREAKER_OPEN: (
+        "count",
+        "A breaker of {scope} is open: its measure was {measured}, its threshold is {limit}; see the breakers.",
+    ),
+    DenialCode.MODEL_UNCERTAIN: (
+        "bps",
+        "Model {model} is too uncertain: its interval has {measured} of its usual width, at most {limit} is traded on.",
+    ),
+    DenialCode.SUPERVISION_MISSING: (
+        "ns",
+        "{scope} goes without supervision: no sign of life for {measured}, at most {limit} is borne; see the service.",
+    ),
     DenialCode.ORDERS_PER_TRADE_ABOVE_LIMIT: (
         "count",
         "{scope} entered {measured} orders for each fill in the window, at most {limit} are tolerated; wait.",
+    ),
+    DenialCode.CONTRACTED_LIMIT_EXCEEDED: (
+        "lots",
+        "A dynamic factor leaves {scope} {limit} in {instrument}, this order would make {measured}; {passing}.",
+    ),
+    DenialCode.CONTRACTED_NOTIONAL_EXCEEDED: (
+        "micro",
+        "A dynamic factor leaves {scope} {limit}, this order would make {measured}; {passing}.",
     ),
 }

@@ -27,6 +27,7 @@ from controlplane.journal import record
 # Of the families of controls.
 (DUPLICATES_AT, REJECTS_AT, OWN_BOOKS_AT, DUPLICATE_WINDOW_NS, REJECT_WINDOW_NS, BEHAVIOUR_AT,
  BEHAVIOUR_COUNT, RATIO_PART_NS, RATIO_ORDERS_MIN) = range(57, 66)
+(GUARDS_AT, GUARD_ROWS, IS_GUARDED, GUARD_DIGEST) = range(66, 70)
 PROGRAMS_AT = 128  # highest request identifier seen, one word for each of the 256 programs
 ENTRY_AT = 384  # the 32 words of the record being made
 SCRATCH_AT = 416  # what one decision works out on its way, 89 words
@@ -69,6 +70,7 @@ WINDOW_WORDS = WINDOW_FIRST + WINDOW_BUCKETS
 ) = range(21)  # fmt: skip
 NODE_MESSAGES = 21
 NODE_DENIED = 40
+NODE_GUARD = 59  # what breakers and factors of the scope come to (`families/places.py`), 0 when it has none
 NODE_WORDS = 64
 
 (
@@ -83,7 +85,8 @@ CELL_WORDS = 24
     PARENT_ID, PARENT_STATE, PARENT_ROUTE, PARENT_SIDE, PARENT_QUANTITY, PARENT_FILLED, PARENT_LIVE, PARENT_CHILDREN,
     PARENT_AMENDS,
     PARENT_CHILDREN_MAX, PARENT_AMENDS_MAX, PARENT_NEXT_FREE,
-) = range(12)  # fmt: skip
+    PARENT_ARRIVAL, PARENT_COST, PARENT_DRIFT, PARENT_COUNTED,
+) = range(16)  # fmt: skip
 PARENT_WORDS = 16
 PARENT_FREE_STATE, PARENT_OPEN, PARENT_CLOSED_STATE = 0, 1, 2
 

@@ -11,6 +11,7 @@ from typing import Any
 from controlplane.domain.errors import SnapshotMismatch
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import entry, words_at
+from controlplane.gate.kernel.families.loading import carry_guards
 from controlplane.gate.kernel.families.own_book import enter_own_book
 from controlplane.gate.kernel.ledger import insert, revalue_instrument
 from controlplane.gate.kernel.loading import State
@@ -59,6 +60,7 @@ def carry_over(old: State, new: State) -> None:
     for table in (a.DUPLICATES_AT, a.REJECTS_AT):
         before, after = int(old.words[table]), int(new.words[table])
         new.words[after : after + a.RECENT_WORDS] = old.words[before : before + a.RECENT_WORDS]
+    carry_guards(old, new)
     new.words[a.STATE_DIGEST] = old.words[a.STATE_DIGEST]
 
 

@@ -44,12 +44,20 @@ def check_states(s: Words) -> None:
         elif state == PAUSED:
             deny(s, Code.SCOPE_PAUSED, scope, state, REDUCE_ONLY)
         elif state == REDUCE_ONLY:
-            reducible = reducible_lots(s, s[a.PATH_CELLS + scope])
-            bound_lots(s, Code.REDUCE_ONLY_EXCEEDED, scope, reducible, s[a.NEW_LOTS], reducible)
-            if s[a.NEW_LOTS] > reducible and s[a.IS_SIZE_DOWN] == 0:
-                deny_size(s, Code.REDUCE_ONLY_EXCEEDED, scope, s[a.NEW_LOTS], reducible)
-                if s[a.IS_REPRICED] != 0 and s[a.OLD_LOTS] > reducible:
-                    s[a.IS_HARD] = 1  # the old size counts until the venue answers: at a new price none would reduce
+            hold_to_reduction(s, scope)
+
+
+@compiled
+def hold_to_reduction(s: Words, scope: int) -> bool:
+    """Return whether an order was denied since it isn't proved to shrink the position of a scope."""
+    reducible = reducible_lots(s, s[a.PATH_CELLS + scope])
+    bound_lots(s, Code.REDUCE_ONLY_EXCEEDED, scope, reducible, s[a.NEW_LOTS], reducible)
+    if s[a.NEW_LOTS] <= reducible or s[a.IS_SIZE_DOWN] != 0:
+        return False
+    deny_size(s, Code.REDUCE_ONLY_EXCEEDED, scope, s[a.NEW_LOTS], reducible)
+    if s[a.IS_REPRICED] != 0 and s[a.OLD_LOTS] > reducible:
+        s[a.IS_HARD] = 1  # the old size counts until the venue answers: at a new price none would reduce
+    return True
 
 
 @compiled

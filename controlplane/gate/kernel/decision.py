@@ -16,6 +16,9 @@ from controlplane.gate.kernel import checks, denials, exposure
 from controlplane.gate.kernel.compiled import LINE_WORDS, Words, compiled, fetch, seldom, words_at
 from controlplane.gate.kernel.exposure import count_aggressive
 from controlplane.gate.kernel.families.behaviour import check_behaviour, count_cancel, count_entry
+from controlplane.gate.kernel.families.factors import check_contracted
+from controlplane.gate.kernel.families.guards import check_guards
+from controlplane.gate.kernel.families.measuring import note_denial
 from controlplane.gate.kernel.families.own_book import check_self_trade, enter_own_book, reprice_own_book
 from controlplane.gate.kernel.families.repeats import check_repeats, note_order
 from controlplane.gate.kernel.ledger import find, insert, place_of, reserve
@@ -56,6 +59,8 @@ def decide(s: Words) -> int:
     if s[a.FAILED_RANK] == a.NO_LIMIT and find_order(s):
         checks.prove_reduction(s)
         checks.check_states(s)
+        if s[a.IS_GUARDED] != 0:
+            check_guards(s)
         checks.check_instrument(s)
         checks.check_phase(s)
         checks.check_grid(s)
@@ -246,6 +251,8 @@ def check_limits(s: Words) -> None:
         exposure.check_rates_of_messages(s, scope)
     exposure.check_participation(s)
     check_behaviour(s)
+    if s[a.IS_GUARDED] != 0:
+        check_contracted(s)
     if s[a.IS_AMEND] == 0 and s[a.ORDER_FREE] == 0:
         denials.deny(s, Code.CAPACITY_EXHAUSTED, denials.FIRM, s[a.LIVE_COUNT], s[a.ORDER_CAPACITY])
 
@@ -302,6 +309,7 @@ def count_denial(s: Words) -> None:
         node = s[a.PATH_NODES + scope]
         if node != 0 and s[node + a.NODE_DENIED_MAX] != a.NO_LIMIT:
             count(s, node + a.NODE_DENIED, s[a.DENIED_INDEX], 1)
+    note_denial(s)
 
 
 @compiled

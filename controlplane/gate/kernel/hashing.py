@@ -106,6 +106,8 @@ def fold_scopes(s: Words, digest: int) -> int:
                 digest = fold(digest, cell_word(s, cell))
     elif REFERENCE_APPLIED <= kind <= DAY_ROLLED:
         digest = fold(digest, node_word(s, s[a.NODES_AT]))
+    if s[a.GUARD_DIGEST] != 0:
+        digest = fold(digest, s[a.GUARD_DIGEST])
     return digest
 
 

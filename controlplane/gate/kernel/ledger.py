@@ -47,6 +47,7 @@ from controlplane.gate.kernel.arrays import (
     SCOPES,
 )
 from controlplane.gate.kernel.compiled import Words, compiled, inlined
+from controlplane.gate.kernel.families.measuring import read_worth
 from controlplane.gate.kernel.hashing import index_hash
 from controlplane.gate.kernel.valuation import CASH_MAX, cash_of_fill, is_possible, notional_micro, value_micro
 
@@ -225,11 +226,12 @@ def _carry(s: Words, node: int, long_change: int, short_change: int, gross_chang
 
 @compiled
 def halt_on_loss(s: Words, node: int) -> None:
-    """Latch a scope as halted when its loss of the day is above its limit."""
+    """Latch a scope as halted when its loss of the day is above its limit; its breakers read its worth."""
     limit = s[node + NODE_LOSS_MAX]
     if limit != NO_LIMIT and s[node + NODE_BASELINE] - s[node + NODE_VALUE] > limit and s[node + NODE_STATE] != HALTED:
         s[node + NODE_STATE] = HALTED
         s[NOTICE_COUNT] += 1
+    read_worth(s, node)
 
 
 @compiled

@@ -1,7 +1,6 @@
 """Turns a snapshot of limits into the gate's state array, and names into the numbers by which the kernel knows them.
 
-Nothing here is on the order path. What can't be valued exactly, or has a scope without a node, is refused while
-loading.
+Nothing here is on the order path. What can't be valued exactly, or has a scope without a node, is refused.
 """
 
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from controlplane.domain.quantities import BPS, MICRO, NANO, ceil_div
 from controlplane.domain.scopes import CrossDimension, Level, Route, Scope
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import LINE_WORDS, aligned_zeros
+from controlplane.gate.kernel.families.loading import fill_guards, guard_words
 from controlplane.gate.kernel.families.tables import family_tables, fill_families, part_ns
 from controlplane.gate.kernel.ledger import insert
 from controlplane.gate.kernel.observing import listing_key
@@ -94,6 +94,7 @@ class _Builder:
             self._fill_route(number, route)
         fill_families(self.words, self.snapshot)
         self._chain_free_rows()
+        fill_guards(self.words, self.snapshot, self._node_row, self._instrument_row)
         return State(self.words, self._handles(), self.snapshot, self.capacity)
 
     def _handles(self) -> Handles:
@@ -134,6 +135,7 @@ class _Builder:
             (a.ORDER_INDEX_AT, 2 * size.orders * a.INDEX_WORDS),
             (a.ORDERS_AT, size.orders * a.ORDER_WORDS),
             *family_tables(self.snapshot),
+            (a.GUARDS_AT, guard_words(self.snapshot)),
         )
         place = a.TABLES_AT
         for word, words in tables:

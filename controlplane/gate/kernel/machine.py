@@ -16,6 +16,7 @@ from controlplane.gate.kernel.decision import (
     decide,
 )
 from controlplane.gate.kernel.families.behaviour import clear_repeats
+from controlplane.gate.kernel.families.passing_time import observe_measure
 from controlplane.gate.kernel.frames import has_room, issue_permit, write_frame
 from controlplane.gate.kernel.observing import (
     observe_phase,
@@ -35,8 +36,9 @@ from controlplane.journal.record import RecordKind
 NO_ROOM = -1
 INPUT_WORDS, ANSWER_WORDS = 16, 4
 (ORDER_DECIDED, REPORT_APPLIED, REFERENCE_APPLIED, VOLUME_APPLIED, PHASE_APPLIED, RATE_APPLIED, PARENT_OPENED,
-PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED,
- ) = (int(RecordKind(number)) for number in range(1, 13))  # fmt: skip
+ PARENT_CLOSED, SCOPE_STATE_SET, TIME_PASSED, DAY_ROLLED, REPEATS_CLEARED, MEASURE_APPLIED) = (
+    int(RecordKind(number)) for number in range(1, 14)
+)  # fmt: skip
 
 
 @entry
@@ -130,8 +132,16 @@ def take_notice(s: Words, kind: int) -> int:
         return pass_time(s)
     if kind == DAY_ROLLED:
         return roll_day(s)
+    return take_family_notice(s, kind)
+
+
+@compiled
+def take_family_notice(s: Words, kind: int) -> int:
+    """Return the outcome of a command that a family of controls has for itself."""
     if kind == REPEATS_CLEARED:
         return clear_repeats(s)
+    if kind == MEASURE_APPLIED:
+        return observe_measure(s)
     return DENIED
 
 

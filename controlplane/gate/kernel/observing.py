@@ -10,6 +10,8 @@ from controlplane.domain.states import TradingState
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled, inlined
 from controlplane.gate.kernel.families.behaviour import forget_turnover
+from controlplane.gate.kernel.families.measuring import note_market_data, note_share
+from controlplane.gate.kernel.families.passing_time import pass_guards, reset_guards, roll_guards
 from controlplane.gate.kernel.ledger import HALTED, find, halt_losers, revalue_instrument
 from controlplane.gate.kernel.parents import PARENT, node_of
 from controlplane.gate.kernel.valuation import BPS
@@ -39,6 +41,7 @@ def observe_reference(s: Words) -> int:
     bid, ask = s[a.E_PRICE], s[a.E_TRIGGER]
     s[row], s[row + 1], s[row + 2], s[row + 3] = bid, ask, s[a.E_EXCHANGE], s[a.E_EXECUTION]
     s[row + 4] = is_reference(s, instrument, source, bid, ask)
+    note_market_data(s)
     if s[row + 4] == 0:
         return ALLOWED
     if source == BOOK and s[instrument + a.INSTRUMENT_STATIC_TICKS] == 0:
@@ -95,6 +98,7 @@ def observe_volume(s: Words) -> int:
         return DENIED
     _add_volume(s, s[s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS + a.INSTRUMENT_VOLUME], lots)
     _add_volume(s, listing, lots)
+    note_share(s, s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS)
     return ALLOWED
 
 
@@ -161,6 +165,8 @@ def set_scope_state(s: Words) -> int:
     else:
         return DENIED
     s[node + a.NODE_STATE] = state
+    if state == ACTIVE:
+        reset_guards(s, node)
     return ALLOWED
 
 
@@ -173,6 +179,7 @@ def pass_time(s: Words) -> int:
         instrument = s[a.INSTRUMENTS_AT] + number * a.INSTRUMENT_WORDS
         if not has_fresh_reference(s, instrument):
             _mark_unknown(s, instrument)
+    pass_guards(s)
     return ALLOWED
 
 
@@ -222,4 +229,5 @@ def roll_day(s: Words) -> int:
         if s[instrument + a.INSTRUMENT_IS_STATIC_FIXED] == 0:
             s[instrument + a.INSTRUMENT_STATIC_TICKS] = 0
     forget_turnover(s)
+    roll_guards(s)
     return ALLOWED

@@ -7,6 +7,7 @@ from controlplane.domain.ids import ID_MAX
 from controlplane.domain.quantities import QUANTITY_LOTS_CAP
 from controlplane.gate.kernel import arrays as a
 from controlplane.gate.kernel.compiled import Words, compiled
+from controlplane.gate.kernel.families.measuring import note_arrival, note_end
 from controlplane.gate.kernel.ledger import find, insert, remove
 
 ALLOWED, DENIED = 1, 2
@@ -35,6 +36,7 @@ def open_parent(s: Words) -> int:
     )
     insert(s, s[a.PARENT_INDEX_AT], mask, s[a.E_PARENT], parent)
     start_scope(s, parent, row)
+    note_arrival(s, parent, s[row + a.ROUTE_INSTRUMENT])
     return ALLOWED
 
 
@@ -89,6 +91,7 @@ def close_parent(s: Words) -> int:
     if parent == 0 or s[parent + a.PARENT_STATE] != a.PARENT_OPEN:
         return DENIED
     s[parent + a.PARENT_STATE] = a.PARENT_CLOSED_STATE
+    note_end(s, parent, node_of(s, parent))
     release_parent(s, parent)
     return ALLOWED
 

@@ -12,6 +12,7 @@ from controlplane.gate.kernel.compiled import Words, compiled
 from controlplane.gate.kernel.decision import ALLOWED, DENIED, set_path
 from controlplane.gate.kernel.exposure import count_aggressive
 from controlplane.gate.kernel.families.behaviour import count_fill
+from controlplane.gate.kernel.families.measuring import note_cost, note_fill, note_rejection
 from controlplane.gate.kernel.families.own_book import leave_own_book, reprice_own_book
 from controlplane.gate.kernel.families.repeats import note_reject
 from controlplane.gate.kernel.hashing import fold
@@ -55,6 +56,8 @@ def apply_report(s: Words) -> int:
     path_of(s, order)
     if kind == NOT_SENT and is_seen_by_venue(s, order):
         return DENIED
+    if kind == REJECTED:
+        note_rejection(s)
     if kind == REJECTED and s[order + a.ORDER_IS_ENDING] == 0:
         note_reject(s, order, False)
     if kind in (NOT_SENT, CANCELLED, REJECTED, EXPIRED):
@@ -119,7 +122,9 @@ def apply_fill(s: Words, order: int) -> int:
     if s[order + a.ORDER_STATE] != a.AMENDING and s[order + a.ORDER_IS_ENDING] == 0:
         s[order + a.ORDER_STATE] = a.WORKING
     resize(s, order, max(0, live_total(s, order) - s[order + a.ORDER_FILLED]))
-    book(s, s[s[a.ROUTES_AT] + route * a.ROUTE_WORDS + a.ROUTE_INSTRUMENT], route, side)
+    instrument = s[s[a.ROUTES_AT] + route * a.ROUTE_WORDS + a.ROUTE_INSTRUMENT]
+    book(s, instrument, route, side)
+    note_cost(s, parent, instrument, side)
     if s[order + a.ORDER_RESERVED] == 0 and (
         s[order + a.ORDER_STATE] != a.AMENDING or s[order + a.ORDER_IS_ENDING] != 0
     ):
@@ -173,6 +178,7 @@ def book(s: Words, instrument: int, route: int, side: int) -> None:
     index = s[a.E_MONOTONIC] // s[a.PARTICIPATION_BUCKET_NS]
     count(s, s[instrument + a.INSTRUMENT_VOLUME] + a.VOLUME_OWN, index, s[a.E_QUANTITY])
     count(s, s[s[a.ROUTES_AT] + route * a.ROUTE_WORDS + a.ROUTE_VOLUME] + a.VOLUME_OWN, index, s[a.E_QUANTITY])
+    note_fill(s, instrument, side)
 
 
 @compiled

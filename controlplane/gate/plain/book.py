@@ -12,42 +12,12 @@ from typing import NamedTuple
 from controlplane.domain.observations import Phase, ReferenceSource
 from controlplane.domain.scopes import SCOPE_KINDS, CrossDimension, Level, Scope, ScopeKind
 from controlplane.domain.states import TradingState
+from controlplane.gate.plain.breakers import Guard, Guards
 from controlplane.gate.plain.terms import RouteTerms, Terms, order_messages_max
+from controlplane.gate.plain.windows import Window
 from controlplane.gate.snapshot import InstrumentLimits, NodeLimits, ParentLimits
 
-WINDOW_PARTS = 16
 RECENT_EVENTS = 512
-
-
-@dataclass(slots=True)
-class Window:
-    """A rolling count on the monotonic clock: sixteen whole parts of the window and the part that is filling.
-
-    It moves on when it is asked or counted, and never back: what happens under an earlier reading counts as newest.
-    """
-
-    part_ns: int
-    newest: int = 0
-    counted: deque[tuple[int, int]] = field(default_factory=deque)
-
-    @property
-    def held(self) -> int:
-        """What was counted when the window last moved on: never less than its total."""
-        return sum(amount for _, amount in self.counted)
-
-    def total(self, monotonic_ns: int) -> int:
-        """Return what was counted in the last seventeen parts."""
-        self.newest = max(self.newest, monotonic_ns // self.part_ns)
-        while self.counted and self.counted[0][0] < self.newest - WINDOW_PARTS:
-            self.counted.popleft()
-        return self.held
-
-    def count(self, monotonic_ns: int, amount: int) -> None:
-        """Add an amount to the part that is filling."""
-        self.total(monotonic_ns)
-        if self.counted and self.counted[-1][0] == self.newest:
-            amount += self.counted.pop()[1]
-        self.counted.append((self.newest, amount))
 
 
 @dataclass(slots=True)
@@ -194,6 +164,7 @@ class Node:
     Fields
         number  by which records name it
         cells   of its own, by instrument; for instruments and underlyings those of the firm
+        guard   what its breakers and dynamic limits say; None when it has none
     """
 
     kind: ScopeKind
@@ -203,6 +174,7 @@ class Node:
     denials: Window
     behaviour: Behaviour | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
+    guard: Guard | None = None
     state: int = TradingState.ACTIVE
     live_orders: int = 0
     baseline_micro: int = 0
@@ -263,7 +235,13 @@ class Holding(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Parent:
-    """A parent order: the quantity that its children share, and a scope of its own."""
+    """A parent order: the quantity that its children share, and a scope of its own.
+
+    Fields
+        arrival       bid and ask when it was opened, added; 0 before there was a price
+        cost, drift   lots times twice the price paid above it, and times what the mid price had moved by then, added
+        counted_lots  lots that these two were counted over
+    """
 
     parent_id: int
     slot: int
@@ -277,6 +255,10 @@ class Parent:
     live_lots: int = 0
     children: int = 0
     amends: int = 0
+    arrival: int = 0
+    cost: int = 0
+    drift: int = 0
+    counted_lots: int = 0
 
 
 class OrderState:
@@ -338,6 +320,7 @@ class Book:
     window_ns: tuple[int, int, int]
     duplicates: Recents
     rejects: Recents
+    guards: Guards = field(default_factory=Guards)
     parents: dict[int, Parent] = field(default_factory=dict)
     orders: dict[int, LiveOrder] = field(default_factory=dict)
 

@@ -8,8 +8,9 @@ from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.observations import Phase
 from controlplane.domain.orders import OrderType
 from controlplane.domain.quantities import BPS
-from controlplane.domain.scopes import CrossDimension, Level
+from controlplane.domain.scopes import CrossDimension, Level, ScopeKind
 from controlplane.domain.states import TradingState
+from controlplane.gate.plain.book import Place
 from controlplane.gate.plain.case import Case
 from controlplane.gate.plain.findings import Bound
 from controlplane.gate.plain.money import Refusal, exposure_micro
@@ -33,14 +34,24 @@ def check_states(case: Case) -> None:
             findings.deny(Code.SCOPE_HALTED, kind, state, TradingState.PAUSED)
         elif state == TradingState.PAUSED:
             findings.deny(Code.SCOPE_PAUSED, kind, state, TradingState.REDUCE_ONLY)
-        elif state == TradingState.REDUCE_ONLY and place.cell is not None:
-            reducible = case.reducible_in(place.cell)
-            found = findings.finding(Code.REDUCE_ONLY_EXCEEDED, kind, case.counted_lots, reducible)
-            findings.lots.append(Bound(reducible, found))
-            if case.counted_lots > reducible and not case.is_size_down:
-                findings.deny_size(Code.REDUCE_ONLY_EXCEEDED, kind, case.counted_lots, reducible)
-                # The venue answers later: until then the old size counts, so at a new price no size would reduce.
-                findings.is_hard |= case.is_repriced and case.old_lots > reducible
+        elif state == TradingState.REDUCE_ONLY:
+            hold_to_reduction(case, kind, place)
+
+
+def hold_to_reduction(case: Case, kind: ScopeKind, place: Place) -> bool:
+    """Return whether the order was denied for not being proved to shrink the position of a scope."""
+    findings = case.findings
+    if place.cell is None:
+        return False
+    reducible = case.reducible_in(place.cell)
+    found = findings.finding(Code.REDUCE_ONLY_EXCEEDED, kind, case.counted_lots, reducible)
+    findings.lots.append(Bound(reducible, found))
+    if case.counted_lots <= reducible or case.is_size_down:
+        return False
+    findings.deny_size(Code.REDUCE_ONLY_EXCEEDED, kind, case.counted_lots, reducible)
+    # The venue answers later: until then the old size counts, so at a new price no size would reduce.
+    findings.is_hard |= case.is_repriced and case.old_lots > reducible
+    return True
 
 
 def check_instrument(case: Case) -> None:

@@ -12,10 +12,11 @@ from controlplane.domain.ids import ID_MAX, PROGRAM_BITS
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
 from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
 from controlplane.domain.scopes import Level
-from controlplane.gate.plain import behaviour, checks, repeats, sizes
+from controlplane.gate.plain import behaviour, checks, guards, repeats, sizes
 from controlplane.gate.plain.book import Book, LiveOrder, OrderState, Path, Pricing
 from controlplane.gate.plain.case import Case, Request
 from controlplane.gate.plain.findings import Finding
+from controlplane.gate.plain.guarding import note_denial
 from controlplane.gate.plain.ledger import count_aggressive, reserve
 from controlplane.gate.snapshot import NO_LIMIT, Snapshot
 
@@ -138,6 +139,7 @@ def _check(case: Case, snapshot: Snapshot, *, orders_max: int) -> None:
     """Make every check; none stops another, but what can't be valued isn't measured against limits."""
     checks.prove_reduction(case)
     checks.check_states(case)
+    guards.check_guards(case)
     checks.check_instrument(case)
     checks.check_hours(case, is_phase_required=snapshot.is_phase_required, phase_age_ns_max=snapshot.phase_age_ns_max)
     checks.check_grid(case)
@@ -148,6 +150,7 @@ def _check(case: Case, snapshot: Snapshot, *, orders_max: int) -> None:
     repeats.check_repeats(case)
     if checks.value_order(case):
         sizes.check_limits(case, volume_age_ns_max=snapshot.volume_age_ns_max)
+        guards.check_contracted(case)
         if case.amended is None and len(case.book.orders) >= orders_max:
             case.findings.deny(Code.CAPACITY_EXHAUSTED, Level.FIRM, len(case.book.orders), orders_max)
 
@@ -162,6 +165,7 @@ def _denied(case: Case) -> Answer:
         for place in findings.path.values():
             if place.node.limits.denied_count_max != NO_LIMIT:
                 place.node.denials.count(case.request.monotonic_ns, 1)
+        note_denial(case.book, findings.path, findings.first.code)
     return _answer(case, Outcome.DENIED, findings.first, sizes.largest_passing(case))
 
 

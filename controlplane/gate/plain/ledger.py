@@ -2,6 +2,7 @@
 
 from controlplane.domain.states import TradingState
 from controlplane.gate.plain.book import Book, Cell, LiveOrder, Node, Path
+from controlplane.gate.plain.guarding import read_worth
 from controlplane.gate.plain.money import (
     CASH_MAX,
     MONEY_MAX,
@@ -124,10 +125,11 @@ def revalue_instruments(book: Book, names: list[str]) -> None:
 
 
 def halt_on_loss(node: Node) -> None:
-    """Latch a scope as halted when its loss of the day is above its limit (GT37)."""
+    """Latch a scope as halted when its loss of the day is above its limit (GT37); its breakers read its worth."""
     limit = node.limits.daily_loss_micro_max
     if limit != NO_LIMIT and node.loss_micro > limit:
         node.state = TradingState.HALTED
+    read_worth(node)
 
 
 def _clamped(amount: int, most: int) -> int:

@@ -13,6 +13,14 @@ from controlplane.domain.scopes import Level
 from controlplane.domain.states import TradingState
 from controlplane.gate.plain.behaviour import forget_turnover
 from controlplane.gate.plain.book import Book, Market, Parent, Reference
+from controlplane.gate.plain.guarding import (
+    note_end,
+    note_market_data,
+    note_share,
+    pass_guards,
+    reset_guards,
+    roll_guards,
+)
 from controlplane.gate.plain.ledger import revalue, revalue_instruments
 from controlplane.gate.plain.opening import parent_of
 
@@ -35,6 +43,7 @@ def observe_reference(book: Book, words: Sequence[int], now_ns: int) -> Outcome:
         return Outcome.DENIED
     bid, ask = words[10], words[11]
     is_healthy = _is_reference(market, source, bid, ask, words[9], words[12])
+    note_market_data(book)
     market.references[source] = Reference(bid, ask, exchange_ns, receive_ns, is_healthy)
     if is_healthy:
         _take_price(book, market, source, bid, ask, now_ns)
@@ -84,6 +93,7 @@ def observe_volume(book: Book, words: Sequence[int], now_ns: int, monotonic_ns: 
         if volume.first_ns is None:
             volume.first_ns = max(1, monotonic_ns)
         volume.market.count(monotonic_ns, lots)
+    note_share(book, names[number])
     return Outcome.ALLOWED
 
 
@@ -124,6 +134,7 @@ def close_parent(book: Book, words: Sequence[int]) -> Outcome:
     if parent is None or not parent.is_open:
         return Outcome.DENIED
     parent.is_open = False
+    note_end(book, parent)
     release_parent(book, parent)
     return Outcome.ALLOWED
 
@@ -149,10 +160,12 @@ def set_scope_state(book: Book, words: Sequence[int]) -> Outcome:
         nodes[number].state = state
     else:
         return Outcome.DENIED
+    if state == TradingState.ACTIVE and kind != Level.PARENT:
+        reset_guards(nodes[number])
     return Outcome.ALLOWED
 
 
-def pass_time(book: Book, now_ns: int) -> Outcome:
+def pass_time(book: Book, words: Sequence[int], now_ns: int) -> Outcome:
     """Mark the loss of every scope as unknown that holds a position without a fresh reference (GATE case 95)."""
     for node in book.nodes.values():
         node.is_loss_unknown = False
@@ -163,15 +176,16 @@ def pass_time(book: Book, now_ns: int) -> Outcome:
             for holding in book.held(name):
                 for node in holding.nodes:
                     node.is_loss_unknown |= holding.cell.position_lots != 0
+    pass_guards(book, words)
     return Outcome.ALLOWED
 
 
-def roll_day(book: Book, now_ns: int) -> Outcome:
+def roll_day(book: Book, words: Sequence[int], now_ns: int) -> Outcome:
     """Anchor every scope's loss on its worth before the roll; a scope whose worth is unknown is halted (GATE case 99).
 
     A static reference that the policy doesn't state is taken anew from the first healthy book.
     """
-    pass_time(book, now_ns)
+    pass_time(book, words, now_ns)
     for node in (*book.nodes.values(), *(parent.place.node for parent in book.parents.values())):
         if node.is_loss_unknown:
             node.state = TradingState.HALTED
@@ -180,4 +194,5 @@ def roll_day(book: Book, now_ns: int) -> Outcome:
         if market.terms.rules.static_reference_ticks is None:
             market.static_ticks = 0
     forget_turnover(book)
+    roll_guards(book)
     return Outcome.ALLOWED

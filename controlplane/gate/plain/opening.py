@@ -3,7 +3,6 @@
 from controlplane.domain.quantities import ceil_div
 from controlplane.domain.scopes import CrossDimension, Level, Scope, scope_kind
 from controlplane.gate.plain.book import (
-    WINDOW_PARTS,
     Behaviour,
     Book,
     Cell,
@@ -15,9 +14,10 @@ from controlplane.gate.plain.book import (
     Rate,
     Recents,
     Volume,
-    Window,
 )
+from controlplane.gate.plain.guarding import arrival_of, guards_of
 from controlplane.gate.plain.terms import RouteTerms, Terms, routes_of, terms_of
+from controlplane.gate.plain.windows import WINDOW_PARTS, Window
 from controlplane.gate.snapshot import NO_LIMIT, InstrumentLimits, ParentLimits, Snapshot
 
 FIRM_WIDE = (CrossDimension.INSTRUMENT, CrossDimension.UNDERLYING)
@@ -42,6 +42,7 @@ def empty_book(snapshot: Snapshot, *, parents_max: int) -> Book:
         window_ns=windows,
         duplicates=Recents(snapshot.duplicate_window_ns),
         rejects=Recents(snapshot.reject_window_ns),
+        guards=guards_of(snapshot, nodes),
     )
 
 
@@ -125,4 +126,5 @@ def parent_of(book: Book, parent_id: int, route: RouteTerms, side: int, quantity
         denials=window(denied_ns),
         cells={terms.name: cell},
     )
-    return Parent(parent_id, slot, route, side, quantity_lots, limits, Place(node, cell))
+    arrival = arrival_of(book.markets[terms.name])
+    return Parent(parent_id, slot, route, side, quantity_lots, limits, Place(node, cell), arrival=arrival)

@@ -16,6 +16,7 @@ from controlplane.domain.states import TradingState
 from controlplane.gate.plain.behaviour import count_fill
 from controlplane.gate.plain.book import Book, LiveOrder, Node, OrderState, Path, Place, Pricing
 from controlplane.gate.plain.decision import Answer
+from controlplane.gate.plain.guarding import note_cost, note_fill, note_rejection
 from controlplane.gate.plain.ledger import reserve, resize, settle
 from controlplane.gate.plain.money import MONEY_MAX
 from controlplane.gate.plain.notices import release_parent
@@ -100,6 +101,8 @@ def apply_report(book: Book, report: Report, executions: Executions) -> Answer:
     if order is None:
         return Answer(Outcome.DENIED, {})
     path = book.path_of(order)
+    if report.kind == ReportKind.REJECTED:
+        note_rejection(book, path)
     return Answer(_move(book, order, report), path)
 
 
@@ -141,6 +144,7 @@ def book_fill(book: Book, order: LiveOrder, report: Report) -> Answer:
     total = max(terms.total_lots for terms in (order.asked, order.before) if terms is not None)
     resize(book, order, max(0, total - order.filled_lots))
     _book(book, path, order.route, order.side, report)
+    note_cost(book, path, order.parent, order.side, report.lots, report.price_ticks)
     if order.reserved_lots == 0 and order.state != OrderState.AMENDING:
         free(book, order)
     return Answer(Outcome.ALLOWED, path)
@@ -175,6 +179,7 @@ def _book(book: Book, path: Path, route: RouteTerms, side: int, report: Report) 
     count_fill(book, path, route, side, report.lots, report.price_ticks, report.monotonic_ns)
     for volume in book.volumes_of(route):
         volume.own.count(report.monotonic_ns, report.lots)
+    note_fill(book, path, route, side, report.lots, report.price_ticks)
 
 
 def is_awaited(order: LiveOrder, report: Report) -> bool:

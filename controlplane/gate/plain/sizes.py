@@ -8,11 +8,12 @@ from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.quantities import BPS
 from controlplane.domain.scopes import CrossDimension, Level, ScopeKind
 from controlplane.gate.plain.behaviour import check_behaviour
-from controlplane.gate.plain.book import WINDOW_PARTS, Cell, Node, Volume
+from controlplane.gate.plain.book import Cell, Node, Volume
 from controlplane.gate.plain.case import Case
 from controlplane.gate.plain.findings import Bound
 from controlplane.gate.plain.money import lots_within
 from controlplane.gate.plain.opening import FIRM_WIDE
+from controlplane.gate.plain.windows import WINDOW_PARTS
 from controlplane.gate.snapshot import NO_LIMIT
 
 

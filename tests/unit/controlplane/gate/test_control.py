@@ -16,12 +16,9 @@ from controlplane.domain.ids import to_text
 from controlplane.domain.orders import Side
 from controlplane.domain.reports import ReportKind
 from controlplane.domain.states import TradingState
-from controlplane.journal.files.blobs import document
-from controlplane.journal.reader import batches
-from controlplane.journal.record import FRAME_HEADER_BYTES
 from tests.support.builders import LOT_MICRO, OTHER_STRATEGY, PRICE, roomy_snapshot, tightened
 from tests.support.policies import small_snapshot
-from tests.support.rig import OpenRig, Rig
+from tests.support.rig import OpenRig, Rig, recorded
 
 DESK, STRATEGY = "desk:crypto", "strategy:crypto/twap"
 STOP = {"scope": DESK, "state": "PAUSED", "reason": "drill", "by": "olga"}
@@ -32,22 +29,8 @@ def ask(rig: Rig, name: str, **fields: object) -> dict[str, Any]:
     return rig.gate.control(name, fields)
 
 
-def recorded(rig: Rig, *kinds: str) -> list[dict[str, Any]]:
-    """Return the JSON records of these kinds in the gate's journal, without their times."""
-    found = []
-    directory = rig.directory / "journal" / "gate-0"
-    for batch in batches(directory):
-        for index in range(len(batch.flags)):
-            if batch.flags[index]:
-                start = int(batch.offsets[index]) + FRAME_HEADER_BYTES
-                entry = document(directory, batch.chunk[start : start + int(batch.lengths[index])].tobytes())
-                if entry["kind"] in kinds:
-                    found.append({name: value for name, value in entry.items() if name != "wall_ns"})
-    return found
-
-
 def test_request_of_no_known_name_is_told_the_names(rig: Rig) -> None:
-    names = "status, utilisation, working, set_state, lift, enable, kill"
+    names = "status, utilisation, working, set_state, lift, enable, kill, breakers, beat"
     with pytest.raises(UnknownReference, match=f"{names}; found 'halt'"):
         ask(rig, "halt")
 

@@ -11,7 +11,7 @@ from controlplane.domain.orders import OrderCommand
 from controlplane.gate import protocol, words
 from controlplane.gate.bench.desk import Desk, arguments_of, without_counting
 from controlplane.gate.gate import Gate
-from controlplane.gate.one_call import NOT_COMMITTED, Batch, Mailbox
+from controlplane.gate.one_call import NOT_COMMITTED, Batch, Mailbox, is_from_outside
 from controlplane.journal.reader import scan
 from controlplane.journal.writer import SEGMENT_BYTES_MIN
 from controlplane.runtime.settings import Durability
@@ -146,3 +146,9 @@ def test_nothing_but_a_plain_command_is_applied(gate_and_desk: tuple[Gate, Desk]
     taken, answered, _ = gate.answer(box, 0, 3)
 
     assert (taken, answered, gate.writer.next_seq) == (1, 1, before + 1)
+
+
+def test_compiled_answers_take_the_kinds_of_the_protocol_and_no_others() -> None:
+    taken = {kind for kind in range(256) if is_from_outside(kind)}
+
+    assert taken == protocol.KINDS_FROM_OUTSIDE

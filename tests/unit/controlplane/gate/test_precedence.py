@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.decisions import PRECEDENCE, DenialCode, Verdict
+from controlplane.domain.measures import Measure, MeasureObserved
 from controlplane.domain.observations import Phase
 from controlplane.domain.orders import CommandKind, OrderType, Side
 from controlplane.domain.reports import ReportKind
@@ -29,6 +30,7 @@ from tests.support.builders import (
     with_parent_limits,
     with_rules,
 )
+from tests.support.gate_breakers import breaker, factor
 from tests.support.rig import SMALL_CAPACITY, Rig
 
 Code = DenialCode
@@ -165,6 +167,33 @@ def _old_volume(rig: Rig) -> None:
     rig.quote(PRICE - 1, PRICE + 1)
 
 
+def _breaking(measure: Measure, *, scope: str = DESK, **changes: Any) -> Callable[[Snapshot], Snapshot]:
+    """Return what adds a breaker that opens at anything above 0 and pauses."""
+    rule = breaker(measure, scope, **changes)
+    return lambda snapshot: dataclasses.replace(snapshot, breakers=(*snapshot.breakers, rule))
+
+
+def _contracting(snapshot: Snapshot) -> Snapshot:
+    """Return the limits with a factor that was never told its measure and leaves a twentieth."""
+    return dataclasses.replace(snapshot, factors=(factor(Measure.VOLATILITY, DESK, floor_bps=500),))
+
+
+def _told(measure: Measure) -> Callable[[Rig], None]:
+    return lambda rig: rig.gate.observe(MeasureObserved(measure, DESK, 1, rig.clock.wall, rig.clock.wall))
+
+
+def _lost_a_little(rig: Rig) -> None:
+    rig.hold(10)
+    rig.quote(PRICE - 3, PRICE - 1)
+
+
+def _unsupervised(rig: Rig) -> None:
+    """Let time pass without a sign of life of the supervisor, while the market is heard."""
+    rig.clock.advance(2 * SECOND)
+    rig.quote(PRICE - 1, PRICE + 1)
+    rig.gate.pass_time()
+
+
 # One row for each code, the first to win at the top.
 TABLE: Mapping[DenialCode, Fault] = {
     Code.MALFORMED_REQUEST: _order(quantity_lots=0),
@@ -247,9 +276,34 @@ TABLE: Mapping[DenialCode, Fault] = {
         happens=_cancelled_one,
     ),
     Code.TURNOVER_ABOVE_LIMIT: _limit(DESK, turnover_micro_max=9 * LOT_MICRO),
+    Code.FILL_VELOCITY_ABOVE_LIMIT: Fault(
+        limits=_breaking(Measure.FILLED_NOTIONAL, window_ns=60 * SECOND), happens=lambda rig: rig.hold(1) and None
+    ),
+    Code.DRAWDOWN_ABOVE_LIMIT: Fault(limits=_breaking(Measure.DRAWDOWN), happens=_lost_a_little),
+    Code.LOSS_VELOCITY_ABOVE_LIMIT: Fault(
+        limits=_breaking(Measure.LOSS_IN_WINDOW, window_ns=60 * SECOND), happens=_lost_a_little
+    ),
+    Code.PROBATION_SIZE_EXCEEDED: Fault(
+        limits=_breaking(Measure.MARKET_HEALTH, action=1, age_ns_max=SECOND), happens=_told(Measure.MARKET_HEALTH)
+    ),
+    Code.BREAKER_OPEN: Fault(
+        limits=_breaking(Measure.FEED_ANOMALY, age_ns_max=SECOND), happens=_told(Measure.FEED_ANOMALY)
+    ),
+    Code.MODEL_UNCERTAIN: Fault(
+        limits=_breaking(Measure.MODEL_UNCERTAINTY, age_ns_max=SECOND), happens=_told(Measure.MODEL_UNCERTAINTY)
+    ),
+    Code.SUPERVISION_MISSING: Fault(
+        limits=_breaking(Measure.SUPERVISOR_SILENCE, scope="firm:firm", trip_at=SECOND), happens=_unsupervised
+    ),
     Code.ORDERS_PER_TRADE_ABOVE_LIMIT: Fault(
         limits=lambda snapshot: _judged_at_once(tightened(snapshot, DESK, orders_per_trade_max=0)),
         happens=_work_one,
+    ),
+    Code.CONTRACTED_LIMIT_EXCEEDED: Fault(
+        limits=lambda snapshot: _contracting(tightened(snapshot, DESK, order_quantity_lots_max=100))
+    ),
+    Code.CONTRACTED_NOTIONAL_EXCEEDED: Fault(
+        limits=lambda snapshot: _contracting(tightened(snapshot, DESK, gross_notional_micro_max=100 * LOT_MICRO))
     ),
 }
 
@@ -300,6 +354,14 @@ PAIRS: tuple[tuple[DenialCode, DenialCode], ...] = (
     (Code.DENIED_RATE_ABOVE_LIMIT, Code.PARTICIPATION_UNKNOWN),
     (Code.DENIED_RATE_ABOVE_LIMIT, Code.PARTICIPATION_ABOVE_LIMIT),
     (Code.CAPACITY_EXHAUSTED, Code.PARTICIPATION_UNKNOWN),
+    (Code.POSITION_ABOVE_LIMIT, Code.FILL_VELOCITY_ABOVE_LIMIT),
+    (Code.FILL_VELOCITY_ABOVE_LIMIT, Code.BREAKER_OPEN),
+    (Code.PRICE_OUTSIDE_COLLAR, Code.DRAWDOWN_ABOVE_LIMIT),
+    (Code.PRICE_OUTSIDE_COLLAR, Code.LOSS_VELOCITY_ABOVE_LIMIT),
+    (Code.PROBATION_SIZE_EXCEEDED, Code.SUPERVISION_MISSING),
+    (Code.SCOPE_HALTED, Code.MODEL_UNCERTAIN),
+    (Code.SUPERVISION_MISSING, Code.CONTRACTED_LIMIT_EXCEEDED),
+    (Code.REDUCE_ONLY_EXCEEDED, Code.CONTRACTED_NOTIONAL_EXCEEDED),
     (Code.SELF_TRADE_POSSIBLE, Code.PARTICIPATION_UNKNOWN),
     (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.SELF_TRADE_POSSIBLE),
     (Code.DUPLICATE_ORDER, Code.PARTICIPATION_ABOVE_LIMIT),

@@ -6,6 +6,7 @@ import pytest
 
 from controlplane.domain.decisions import DenialCode
 from controlplane.domain.scopes import CrossDimension, Level
+from controlplane.gate.kernel.families.loading import CODES
 from controlplane.gate.snapshot import NO_LIMIT, InstrumentLimits, InstrumentRules, NodeLimits, ParentLimits
 from controlplane.limits.kinds import (
     INSTRUMENT_LIMITS,
@@ -100,7 +101,7 @@ def test_units_stand_at_the_end_of_the_compiled_names() -> None:
 
 
 def test_every_limit_denial_of_this_table_is_fed_by_a_kind() -> None:
-    fed = {kind.code for kind in KINDS}
+    fed = {kind.code for kind in KINDS} | set(CODES.values())  # by a limit, or by the threshold of a breaker
     about_limits = {code for code in DenialCode if code.name.endswith("_ABOVE_LIMIT")}
 
     assert about_limits <= fed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.policy import cases, market, schema
+from controlplane.policy import cases, market, reactions, schema
 from controlplane.policy.fields import Table
 from controlplane.policy.schema import FILES
 from tests.support.policies import SHIPPED
@@ -10,7 +10,7 @@ from tests.support.policies import SHIPPED
 PAGE = (SHIPPED / "README.md").read_text()
 TABLES = {
     item
-    for module in (cases, market, schema)
+    for module in (cases, market, reactions, schema)
     for item in vars(module).values()
     if isinstance(item, type) and issubclass(item, Table) and item not in (Table, schema.RuleBook)
 }

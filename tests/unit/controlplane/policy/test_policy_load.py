@@ -78,7 +78,7 @@ def test_digest_changes_with_every_value(file: str, old: str, new: str) -> None:
 def test_empty_folder_names_the_missing_files(tmp_path: Path) -> None:
     (tmp_path / "limits").mkdir()
 
-    with pytest.raises(PolicyInvalid, match=r"^calendars\.toml: the file is missing; restore it") as refused:
+    with pytest.raises(PolicyInvalid, match=r"^breakers\.toml: the file is missing; restore it") as refused:
         load_policies(tmp_path)
 
     assert f"{len(FILES) - 5} more problems" in str(refused.value)
