@@ -13,6 +13,7 @@ from typing import Protocol
 from controlplane.domain.decisions import DenialCode, Outcome
 from controlplane.domain.ids import ID_MAX, PROGRAM_MAX
 from controlplane.domain.orders import CommandKind
+from controlplane.domain.quantities import ceil_div
 from controlplane.gate.plain import notices
 from controlplane.gate.plain.behaviour import clear_repeats
 from controlplane.gate.plain.book import Cell, Node
@@ -22,6 +23,7 @@ from controlplane.gate.plain.digest import fold
 from controlplane.gate.plain.guarding import observe_measure
 from controlplane.gate.plain.opening import empty_book
 from controlplane.gate.plain.reports import Executions, Report, apply_report
+from controlplane.gate.plain.windows import WINDOW_PARTS
 from controlplane.gate.snapshot import Snapshot
 from controlplane.journal import record
 from controlplane.journal.record import RecordKind
@@ -138,7 +140,8 @@ class ReferenceGate:
         now_ns, monotonic_ns = words[1], words[2]
         match kind:
             case RecordKind.REFERENCE_APPLIED:
-                return notices.observe_reference(self.book, words, now_ns)
+                part_ns = ceil_div(self.snapshot.walk_window_ns, WINDOW_PARTS)
+                return notices.observe_reference(self.book, words, now_ns, monotonic_ns, part_ns)
             case RecordKind.VOLUME_APPLIED:
                 return notices.observe_volume(self.book, words, now_ns, monotonic_ns)
             case RecordKind.PHASE_APPLIED:

@@ -90,6 +90,10 @@ class InstrumentRules:
         reference_age_ns_max     a reference older than this, by receive or by exchange time, is stale
         spread_bps_max           a wider book is no reference
         participation_floor_lots market volume assumed until a whole window has been observed
+        dynamic_collar_bps       how far a price may lie from every fresh reference
+        references_min           fresh references without which nothing new is risked
+        disagreement_bps_max     how far fresh references may lie apart
+        walk_bps_max             how far a price may have gone, on the paying side, since the walk window began
         option_stress_bps        a short option is valued at its underlying moved against us by this much
     """
 
@@ -101,6 +105,16 @@ class InstrumentRules:
     spread_bps_max: int = 0
     participation_floor_lots: int = 0
     option_stress_bps: int = 0
+    dynamic_collar_bps: int = NO_LIMIT
+    references_min: int = 0
+    disagreement_bps_max: int = NO_LIMIT
+    walk_bps_max: int = NO_LIMIT
+
+    @property
+    def has_price_rules(self) -> bool:
+        """Whether a price is compared with more than the static reference."""
+        bounds = (self.dynamic_collar_bps, self.disagreement_bps_max, self.walk_bps_max)
+        return self.references_min > 0 or any(bound != NO_LIMIT for bound in bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +154,7 @@ class Snapshot:
 
     Fields
         owners  beneficial owner of each desk's orders; those of a desk that isn't named are compared with no others
+        disagreement_hold_ns  how long references must have agreed again before they are believed
         ratio_orders_min  orders in the ratio window before a ratio is judged at all
         books   the order book that each venue matches in; venues of one book can trade with each other
     """
@@ -169,6 +184,8 @@ class Snapshot:
     duplicate_window_ns: int = NANO
     reject_window_ns: int = NANO
     ratio_window_ns: int = NANO
+    walk_window_ns: int = NANO
+    disagreement_hold_ns: int = 0
     ratio_orders_min: int = NO_LIMIT
     breakers: tuple[BreakerRule, ...] = ()
     factors: tuple[FactorRule, ...] = ()

@@ -171,7 +171,8 @@ class _Desk:
                     self._amend_step(step)
             case QuoteStep():
                 name = step.instrument
-                self._quote(name, self._ticks(name, step.bid), self._ticks(name, step.ask))
+                source = ReferenceSource[step.source.upper().replace(" ", "_")]
+                self._quote(name, self._ticks(name, step.bid), self._ticks(name, step.ask), source)
             case _:
                 self._now_ns += getattr(step, "ms", 0) * MS_NS
 
@@ -240,10 +241,11 @@ class _Desk:
             self._observe(PhaseObserved(name, Phase.CONTINUOUS, self._now_ns))
             self._observe(VolumeObserved(name, self._names.venue, 0, self._now_ns, self._now_ns))
 
-    def _quote(self, name: str, bid: int, ask: int) -> None:
-        self._market[name] = bid, ask
+    def _quote(self, name: str, bid: int, ask: int, source: ReferenceSource = ReferenceSource.BOOK) -> None:
+        if source is ReferenceSource.BOOK:
+            self._market[name] = bid, ask
         now = self._now_ns
-        self._observe(ReferenceObserved(name, ReferenceSource.BOOK, bid, ask, BOOK_LOTS, BOOK_LOTS, now, now))
+        self._observe(ReferenceObserved(name, source, bid, ask, BOOK_LOTS, BOOK_LOTS, now, now))
 
     def _observe(self, observation: Observation) -> None:
         self._tell(w.observation_words(observation, self._handles))

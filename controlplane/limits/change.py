@@ -33,6 +33,7 @@ OTHER_DIRECTIONS: Mapping[tuple[str, str], Direction] = {
     ("watch.toml", "reject_window_ms"): LARGER,
     # fewer orders before a habit is judged; the length of its window says nothing by itself
     ("watch.toml", "ratio_orders_min"): SMALLER,
+    ("watch.toml", "disagreement_hold_ms"): LARGER,
     ("watch.toml", "is_phase_required"): LARGER,
     ("retention.toml", "years"): LARGER,
     ("limits/collars.toml", "is_one_sided"): SMALLER,

@@ -91,6 +91,8 @@ def compile_snapshot(policies: Policies, *, as_of_ns: int, version: int, has_sup
         reject_window_ns=watch.reject_window_ms * MS_NS,
         ratio_window_ns=watch.ratio_window_ms * MS_NS,
         ratio_orders_min=watch.ratio_orders_min,
+        walk_window_ns=watch.walk_window_ms * MS_NS,
+        disagreement_hold_ns=watch.disagreement_hold_ms * MS_NS,
     )
 
 
@@ -228,6 +230,10 @@ def _rules(instrument: Instrument, policies: Policies) -> InstrumentRules:
         # assuming less volume than was traded only permits less
         participation_floor_lots=_converted(collar.participation_floor, Unit.LOTS, lot_size=instrument.lot_size),
         option_stress_bps=collar.option_stress_bps or 0,
+        dynamic_collar_bps=collar.dynamic_collar_bps,
+        references_min=collar.references_min,
+        disagreement_bps_max=collar.disagreement_bps_max,
+        walk_bps_max=collar.walk_bps_max,
     )
 
 

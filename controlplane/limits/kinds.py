@@ -78,6 +78,17 @@ UNDERLYING = frozenset({CrossDimension.UNDERLYING})
 VENUE = frozenset({CrossDimension.VENUE})
 PARENT = frozenset({Level.PARENT})
 
+
+
+def _price(
+    name: str, unit: Unit, code: DenialCode, key: str, meaning: str,
+    direction: Direction = Direction.SMALLER_IS_TIGHTER,
+) -> LimitKind:  # fmt: skip
+    """Return a rule of an instrument's prices that has one key in policy and snapshot."""
+    absent = NO_LIMIT if direction is Direction.SMALLER_IS_TIGHTER else 0
+    return LimitKind(name, Home.INSTRUMENT_RULES, unit, INSTRUMENT, code, key, key, meaning, direction, absent)
+
+
 SCOPE_LIMITS: tuple[LimitKind, ...] = (
     LimitKind(
         name="order_notional",
@@ -359,6 +370,14 @@ PRICE_LIMITS: tuple[LimitKind, ...] = (
         direction=Direction.LARGER_IS_TIGHTER,
         absent_value=0,
     ),
-)
+    _price("dynamic_collar", Unit.BPS, DenialCode.PRICE_OUTSIDE_DYNAMIC_COLLAR, "dynamic_collar_bps",
+           "Largest distance of a price from every fresh reference."),
+    _price("references", Unit.COUNT, DenialCode.REFERENCES_TOO_FEW, "references_min",
+           "Fresh references without which nothing new is risked.", Direction.LARGER_IS_TIGHTER),
+    _price("disagreement", Unit.BPS, DenialCode.REFERENCES_DISAGREE, "disagreement_bps_max",
+           "Largest distance between two fresh references."),
+    _price("walk", Unit.BPS, DenialCode.PRICE_WALKED_TOO_FAR, "walk_bps_max",
+           "Largest distance, on the paying side, of a price from the reference as the walk window began."),
+)  # fmt: skip
 
 KINDS: tuple[LimitKind, ...] = (*SCOPE_LIMITS, *INSTRUMENT_LIMITS, *PARENT_LIMITS, *PRICE_LIMITS)

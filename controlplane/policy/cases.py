@@ -70,9 +70,10 @@ class AmendStep(Table):
 
 
 class QuoteStep(Table):
-    """A new book of one instrument."""
+    """A new book of one instrument; by its optional `source` a mark or a last trade, whose `bid` and `ask` are one."""
 
     do: Literal["quote"]
+    source: Literal["book", "mark", "last trade"] = "book"
     instrument: Name
     bid: Quantity
     ask: Quantity

@@ -77,6 +77,8 @@ class WatchFile(Table):
     reject_window_ms: Milliseconds
     ratio_window_ms: Milliseconds
     ratio_orders_min: Count
+    walk_window_ms: Milliseconds
+    disagreement_hold_ms: Milliseconds
     snapshot_validity_hours: Annotated[int, Field(ge=1, le=(CALENDAR_DAYS_AHEAD - 1) * 24)]
     near_bps: Annotated[int, Field(ge=1, le=BPS)]
     is_phase_required: bool
@@ -259,6 +261,10 @@ class CollarLine(Table):
     spread_bps_max: Annotated[int, Field(ge=1, le=BPS)]
     reference_age_ms_max: Milliseconds
     participation_floor: Quantity
+    dynamic_collar_bps: Annotated[int, Field(ge=1, le=BPS)]
+    references_min: Annotated[int, Field(ge=0, le=3)]
+    disagreement_bps_max: Annotated[int, Field(ge=1, le=BPS)]
+    walk_bps_max: Annotated[int, Field(ge=1, le=BPS)]
     static_reference: Positive | None = None
     option_stress_bps: Annotated[int, Field(ge=0, le=5 * BPS)] | None = None
 

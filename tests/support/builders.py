@@ -18,7 +18,7 @@ from controlplane.domain.observations import (
 from controlplane.domain.orders import CommandKind, OrderCommand, OrderType, Side, TimeInForce
 from controlplane.domain.reports import ReportKind, VenueReport
 from controlplane.domain.scopes import CrossDimension, Route, Scope, parse_scope
-from controlplane.gate.snapshot import InstrumentLimits, Node, NodeLimits, ParentLimits, Snapshot
+from controlplane.gate.snapshot import NO_LIMIT, InstrumentLimits, Node, NodeLimits, ParentLimits, Snapshot
 from tests.support.policies import AS_OF_NS, small_snapshot
 
 ROUTE = Route("crypto", "crypto/twap", "crypto/twap/schedule", "BTC-PERP", "SIM", "SIM-CLEARING")
@@ -95,6 +95,11 @@ def rate(rate_micro: int = LOT_MICRO * 1_000, *, currency: str = "BTC", at_ns: i
     return RateObserved(currency, rate_micro, at_ns)
 
 
+# Prices are compared with the static reference alone, unless a test asks for more.
+UNBOUND: dict[str, Any] = {
+    "dynamic_collar_bps": NO_LIMIT, "references_min": 0, "disagreement_bps_max": NO_LIMIT, "walk_bps_max": NO_LIMIT
+}  # fmt: skip
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +117,7 @@ def roomy_snapshot(**changes: Any) -> Snapshot:
         (name, ParentLimits(_roomy_limits(), children_max=ROOMY_COUNT, amends_max=ROOMY_COUNT))
         for name, _ in snapshot.parent_limits
     )
-    rules = tuple(dataclasses.replace(rule, participation_floor_lots=0) for rule in snapshot.instruments)
+    rules = tuple(dataclasses.replace(rule, participation_floor_lots=0, **UNBOUND) for rule in snapshot.instruments)
     # Most tests buy and sell at one price: whether their own orders could meet is asked where it is the question.
     free: dict[str, Any] = {"nodes": nodes, "parent_limits": parents, "instruments": rules, "owners": ()}
     return dataclasses.replace(snapshot, **(free | changes))

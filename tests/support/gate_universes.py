@@ -123,7 +123,7 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         expires_ns=start_ns + 10**6 * SECOND_NS,
         reporting_currency="USD",
         nodes=_nodes(chance, scale, routes, listed),
-        instruments=tuple(_rules(one) for one in listed),
+        instruments=tuple(_rules(one, own if seed % 6 == 4 else None) for one in listed),
         models=_models(start_ns),
         routes=routes,
         parent_limits=tuple(
@@ -145,6 +145,8 @@ def universe(seed: int, scale: Scale = USUAL, *, start_ns: int = START_NS, **cha
         message_window_ns=2 * SECOND_NS,
         denied_window_ns=5 * SECOND_NS,
         participation_window_ns=30 * SECOND_NS,
+        walk_window_ns=10 * SECOND_NS,
+        disagreement_hold_ns=SECOND_NS // 4,
         owners=(("north", "us"), ("south", own.choice(("us", "them")))) if seed % 3 == 0 else (),
         books=tuple((venue, own.choice((venue, "ONE"))) for venue in VENUES),
         reject_window_ns=5 * SECOND_NS,
@@ -193,11 +195,16 @@ def _routes(listed: tuple[Listing, ...]) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-def _rules(one: Listing) -> InstrumentRules:
+def _rules(one: Listing, own: Random | None) -> InstrumentRules:
     values: dict[str, object] = {
         "collar_bps": 1_000, "reference_age_ns_max": 2 * SECOND_NS, "spread_bps_max": 80,
         "participation_floor_lots": one.usual_lots * 60,
     }  # fmt: skip
+    if own is not None:
+        values |= {
+            "dynamic_collar_bps": own.choice((50, 300, NO_LIMIT)), "references_min": own.choice((0, 1, 2)),
+            "disagreement_bps_max": own.choice((5, 30, NO_LIMIT)), "walk_bps_max": own.choice((20, 200, NO_LIMIT)),
+        }  # fmt: skip
     return InstrumentRules(one.instrument, **(values | dict(one.changes)))  # type: ignore[arg-type]
 
 

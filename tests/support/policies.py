@@ -15,7 +15,6 @@ from controlplane.policy.schema import FILES, Policies
 from tests.support.policies_of_breakers import BEATS, BREAKERS, DYNAMIC, RETENTION, TELEMETRY
 
 SHIPPED = Path(__file__).resolve().parents[2] / "policies"
-
 # 2024-08-08 23:54:15 UTC, a Thursday: the first second of the newest recordings.
 AS_OF_NS = 1_723_161_255_000_000_000
 
@@ -166,6 +165,8 @@ duplicate_window_ms = 1000
 reject_window_ms = 10000
 ratio_window_ms = 60000
 ratio_orders_min = 100
+walk_window_ms = 60000
+disagreement_hold_ms = 3000
 snapshot_validity_hours = 168
 near_bps = 8000
 is_phase_required = true
@@ -258,14 +259,14 @@ models = { schedule = "narrow", impact = "narrow" }
 """
 )
 
-_COLLAR = "collar_bps = 500\nis_one_sided = false\nspread_bps_max = 50\nreference_age_ms_max = 2000\n"
+_OWN = "dynamic_collar_bps = 600\nreferences_min = 1\ndisagreement_bps_max = 350\nwalk_bps_max = 700\n"
+_COLLAR = f"collar_bps = 500\nis_one_sided = false\nspread_bps_max = 50\nreference_age_ms_max = 2000\n{_OWN}"
 COLLARS = (
     f'[instruments.BTC-PERP]\n{_COLLAR}participation_floor = "100"\n\n'
     f'[instruments.BTC-INVERSE]\n{_COLLAR}participation_floor = "10000"\n\n'
     f'[instruments.ETH-PERP]\n{_COLLAR}participation_floor = "1000"\nstatic_reference = "2500"\n\n'
     f'[instruments.ETH-CALL]\n{_COLLAR}participation_floor = "1000"\noption_stress_bps = 2500\n'
 )
-
 SMALL: Mapping[str, str] = {
     "instruments.toml": INSTRUMENTS,
     "currencies.toml": CURRENCIES,

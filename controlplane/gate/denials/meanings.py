@@ -209,6 +209,22 @@ EXPLANATIONS: dict[DenialCode, Explanation] = {
         "The gate holds as many live orders as it has room for.",
         "The confirmed end of a live order.",
     ),
+    DenialCode.PRICE_OUTSIDE_DYNAMIC_COLLAR: Explanation(
+        "Price or trigger is too far from a fresh reference: the book's microprice, the mark or the last trade.",
+        "A price near every one of them.",
+    ),
+    DenialCode.REFERENCES_TOO_FEW: Explanation(
+        "Fewer references than the instrument asks for are healthy and fresh; a proved reduction passes.",
+        "Another source states a price.",
+    ),
+    DenialCode.REFERENCES_DISAGREE: Explanation(
+        "Fresh references lay too far apart not long ago, so none of them is believed; a proved reduction passes.",
+        "They agree for as long as the rule book says.",
+    ),
+    DenialCode.PRICE_WALKED_TOO_FAR: Explanation(
+        "On the side that pays, the price is too far from where the market was when the window began.",
+        "A price nearer to that, or time: the window moves on with the market.",
+    ),
     DenialCode.SELF_TRADE_POSSIBLE: Explanation(
         "The order could meet a live order of the same beneficial owner in the same book, also one being cancelled.",
         "A price that can't reach it, or the confirmed end of that order.",

@@ -181,6 +181,22 @@ SENTENCES: dict[DenialCode, tuple[str, str]] = {
         "count",
         "The gate holds {measured} live orders and has room for {limit}; wait until some have ended.",
     ),
+    DenialCode.PRICE_OUTSIDE_DYNAMIC_COLLAR: (
+        "ticks",
+        "The price {measured} of {instrument} is too far from a fresh reference, it may go to {limit}; come nearer.",
+    ),
+    DenialCode.REFERENCES_TOO_FEW: (
+        "count",
+        "{instrument} has {measured} fresh reference prices and needs {limit}; {passing}.",
+    ),
+    DenialCode.REFERENCES_DISAGREE: (
+        "bps",
+        "References of {instrument} lay {measured} apart, at most {limit} are believed; {passing}.",
+    ),
+    DenialCode.PRICE_WALKED_TOO_FAR: (
+        "ticks",
+        "The price {measured} of {instrument} has gone too far since the window began, it may go to {limit}; wait.",
+    ),
     DenialCode.SELF_TRADE_POSSIBLE: (
         "ticks",
         "The price {measured} of {instrument} could meet our own live order at {limit}; wait for its end or keep away.",

@@ -28,6 +28,7 @@ from controlplane.journal import record
 (DUPLICATES_AT, REJECTS_AT, OWN_BOOKS_AT, DUPLICATE_WINDOW_NS, REJECT_WINDOW_NS, BEHAVIOUR_AT,
  BEHAVIOUR_COUNT, RATIO_PART_NS, RATIO_ORDERS_MIN) = range(57, 66)
 (GUARDS_AT, GUARD_ROWS, IS_GUARDED, GUARD_DIGEST) = range(66, 70)
+(PRICES_AT, WALK_PART_NS, DISAGREEMENT_HOLD_NS) = range(70, 73)
 PROGRAMS_AT = 128  # highest request identifier seen, one word for each of the 256 programs
 ENTRY_AT = 384  # the 32 words of the record being made
 SCRATCH_AT = 416  # what one decision works out on its way, 89 words
@@ -130,7 +131,8 @@ SCOPES = 9
 ) = range(33)  # fmt: skip
 INSTRUMENT_BANDS = 33  # four times (first price, step)
 INSTRUMENT_REFERENCES = 41  # three sources times (bid, ask, exchange time, receive time, is healthy)
-INSTRUMENT_WORDS = 56
+INSTRUMENT_PRICES = 56  # the row of its price rules, 0 without any
+INSTRUMENT_WORDS = 64
 BANDS, SOURCES = 4, 3
 REFERENCE_WORDS = 5
 LINEAR, INVERSE, OPTION = 0, 1, 2
@@ -142,6 +144,15 @@ VOLUME_NS, VOLUME_FIRST_NS, VOLUME_LIVE, VOLUME_FLOOR = 0, 1, 2, 3
 VOLUME_MARKET = 4
 VOLUME_OWN = VOLUME_MARKET + WINDOW_WORDS
 VOLUME_WORDS = 48
+
+# What a price is compared with besides the static reference; only instruments with such a rule have a row. Each
+# source has a middle rounded down and one rounded up; behind them, the price at which each part of the window began.
+(
+    PRICES_COLLAR_BPS, PRICES_FRESH_MIN, PRICES_APART_BPS, PRICES_WALK_BPS, PRICES_DISAGREED_NS, PRICES_DISAGREED_BPS,
+    PRICES_LATEST, PRICES_PART,
+) = range(8)  # fmt: skip
+PRICES_LOW, PRICES_HIGH, PRICES_STARTS = 8, 11, 14
+PRICES_WORDS = 32
 
 # What a scope does over time; only scopes with a limit on it have a row, which their node names.
 (

@@ -145,6 +145,7 @@ def _copy_instruments(rows: _Rows) -> None:
             and rows.before[before + a.INSTRUMENT_IS_STATIC_FIXED] == 0
         ):
             rows.after[after + a.INSTRUMENT_STATIC_TICKS] = rows.before[before + a.INSTRUMENT_STATIC_TICKS]
+        _copy_prices(rows, int(rows.before[before + a.INSTRUMENT_PRICES]), int(rows.after[after + a.INSTRUMENT_PRICES]))
         _copy_volume(rows, int(rows.before[before + a.INSTRUMENT_VOLUME]), int(rows.after[after + a.INSTRUMENT_VOLUME]))
     for before, after in rows.rates.items():
         if rows.after[after + a.RATE_IS_FIXED] == 0:
@@ -152,6 +153,19 @@ def _copy_instruments(rows: _Rows) -> None:
     for key, before, after in _listings(rows):
         if key:
             _copy_volume(rows, before, after)
+
+
+def _copy_prices(rows: _Rows, before: int, after: int) -> None:
+    """Copy what was seen of a price; under a walk window of another length the walk begins anew at the latest price."""
+    if not before or not after:
+        return
+    kept = range(a.PRICES_DISAGREED_NS, a.PRICES_WORDS)
+    rows.after[after + kept.start : after + kept.stop] = rows.before[before + kept.start : before + kept.stop]
+    if rows.before[a.WALK_PART_NS] != rows.after[a.WALK_PART_NS]:
+        starts = after + a.PRICES_STARTS
+        rows.after[starts : starts + a.WINDOW_BUCKETS] = rows.before[before + a.PRICES_LATEST]
+        moment = int(rows.before[before + a.PRICES_PART]) * int(rows.before[a.WALK_PART_NS])
+        rows.after[after + a.PRICES_PART] = moment // int(rows.after[a.WALK_PART_NS])
 
 
 def _copy_volume(rows: _Rows, before: int, after: int) -> None:

@@ -20,6 +20,7 @@ from controlplane.gate.kernel.families.factors import check_contracted
 from controlplane.gate.kernel.families.guards import check_guards
 from controlplane.gate.kernel.families.measuring import note_denial
 from controlplane.gate.kernel.families.own_book import check_self_trade, enter_own_book, reprice_own_book
+from controlplane.gate.kernel.families.prices import check_prices
 from controlplane.gate.kernel.families.repeats import check_repeats, note_order
 from controlplane.gate.kernel.ledger import find, insert, place_of, reserve
 from controlplane.gate.kernel.requests import recall
@@ -67,6 +68,7 @@ def decide(s: Words) -> int:
         checks.choose_reference(s)
         checks.check_rate(s)
         checks.check_collar(s)
+        check_prices(s)
         check_self_trade(s)
         check_repeats(s)
         if checks.value_order(s):

@@ -12,13 +12,15 @@ from controlplane.gate.kernel.compiled import Words, compiled, inlined
 from controlplane.gate.kernel.families.behaviour import forget_turnover
 from controlplane.gate.kernel.families.measuring import note_market_data, note_share
 from controlplane.gate.kernel.families.passing_time import pass_guards, reset_guards, roll_guards
+from controlplane.gate.kernel.families.prices import see_price
 from controlplane.gate.kernel.ledger import HALTED, find, halt_losers, revalue_instrument
 from controlplane.gate.kernel.parents import PARENT, node_of
 from controlplane.gate.kernel.valuation import BPS
 from controlplane.gate.kernel.windows import count
 
 ALLOWED, DENIED = 1, 2
-BOOK = int(ReferenceSource.BOOK)
+BOOK, LAST_TRADE = int(ReferenceSource.BOOK), int(ReferenceSource.LAST_TRADE)
+AUCTION = int(Phase.AUCTION)
 RATE_MICRO_MAX = 10**12
 VENUE_NUMBER_MAX = 0xFFFFF
 ACTIVE = int(TradingState.ACTIVE)
@@ -44,6 +46,7 @@ def observe_reference(s: Words) -> int:
     note_market_data(s)
     if s[row + 4] == 0:
         return ALLOWED
+    see_price(s, instrument, source, bid, ask, s[a.E_QUANTITY], s[a.E_MODEL])
     if source == BOOK and s[instrument + a.INSTRUMENT_STATIC_TICKS] == 0:
         s[instrument + a.INSTRUMENT_STATIC_TICKS] = (bid + ask) // 2
     if source == BOOK or not is_book_fresh(s, instrument):
@@ -61,6 +64,8 @@ def is_reference(s: Words, instrument: int, source: int, bid: int, ask: int) -> 
     most = s[instrument + a.INSTRUMENT_PRICE_MAX]
     if bid <= 0 or ask <= 0 or bid > most or ask > most:
         return 0
+    if source == LAST_TRADE and s[instrument + a.INSTRUMENT_PHASE] == AUCTION:
+        return 0  # indicative: nothing has traded there yet
     if source != BOOK:
         return 1 if bid == ask else 0
     is_two_sided = 0 < s[a.E_QUANTITY] <= QUANTITY_LOTS_CAP and 0 < s[a.E_MODEL] <= QUANTITY_LOTS_CAP

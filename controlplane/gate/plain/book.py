@@ -4,7 +4,6 @@ Only what happened is stored. What follows from it (the exposure of a scope, its
 parts, formed whenever somebody asks.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,29 +13,8 @@ from controlplane.domain.scopes import SCOPE_KINDS, CrossDimension, Level, Scope
 from controlplane.domain.states import TradingState
 from controlplane.gate.plain.breakers import Guard, Guards
 from controlplane.gate.plain.terms import RouteTerms, Terms, order_messages_max
-from controlplane.gate.plain.windows import Window
+from controlplane.gate.plain.windows import Recents, Walk, Window
 from controlplane.gate.snapshot import InstrumentLimits, NodeLimits, ParentLimits
-
-RECENT_EVENTS = 512
-
-
-@dataclass(slots=True)
-class Recents:
-    """The last few hundred events with their times and reasons; its clock never goes back."""
-
-    window_ns: int
-    newest_ns: int = 0
-    events: deque[tuple[tuple[object, ...], int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
-
-    def reasons(self, key: tuple[object, ...], now_ns: int) -> list[int]:
-        """Return the reasons of the events with a key that are younger than the window, oldest first."""
-        since = max(now_ns, self.newest_ns) - self.window_ns
-        return [reason for known, at, reason in self.events if known == key and at > since]
-
-    def note(self, key: tuple[object, ...], now_ns: int, reason: int = 0) -> None:
-        """Remember an event; of too many the oldest is forgotten."""
-        self.newest_ns = max(now_ns, self.newest_ns)
-        self.events.append((key, self.newest_ns, reason))
 
 
 @dataclass(slots=True)
@@ -68,6 +46,9 @@ class Market:
     """What the gate knows of one instrument's market.
 
     Fields
+        middles       of each healthy reference, rounded down and up
+        disagreed     when references lay too far apart last, on the monotonic clock, and how far
+        walk          where the market was
         static_ticks  centre of the static collar, 0 before the first healthy book of the day
         high_ticks    price at which positions are bought back, low_ticks at which they are sold; 0 before there was one
     """
@@ -77,6 +58,9 @@ class Market:
     references: dict[ReferenceSource, Reference] = field(default_factory=dict)
     high_ticks: int = 0
     low_ticks: int = 0
+    middles: dict[ReferenceSource, tuple[int, int]] = field(default_factory=dict)
+    disagreed: tuple[int, int] | None = None
+    walk: Walk = field(default_factory=Walk)
     phase: int = Phase.UNKNOWN
     phase_ns: int = 0
 

@@ -10,14 +10,15 @@ from controlplane.domain.decisions import DenialCode as Code
 from controlplane.domain.decisions import Outcome
 from controlplane.domain.ids import ID_MAX, PROGRAM_BITS
 from controlplane.domain.orders import CommandKind, OrderType, TimeInForce
-from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP
+from controlplane.domain.quantities import PRICE_TICKS_CAP, QUANTITY_LOTS_CAP, ceil_div
 from controlplane.domain.scopes import Level
-from controlplane.gate.plain import behaviour, checks, guards, repeats, sizes
+from controlplane.gate.plain import behaviour, checks, guards, prices, repeats, sizes
 from controlplane.gate.plain.book import Book, LiveOrder, OrderState, Path, Pricing
 from controlplane.gate.plain.case import Case, Request
 from controlplane.gate.plain.findings import Finding
 from controlplane.gate.plain.guarding import note_denial
 from controlplane.gate.plain.ledger import count_aggressive, reserve
+from controlplane.gate.plain.windows import WINDOW_PARTS
 from controlplane.gate.snapshot import NO_LIMIT, Snapshot
 
 # A program whose clock is a minute ahead, or that mints a million a second, goes no further.
@@ -146,6 +147,8 @@ def _check(case: Case, snapshot: Snapshot, *, orders_max: int) -> None:
     checks.choose_reference(case)
     checks.check_rate(case, rate_age_ns_max=snapshot.rate_age_ns_max)
     checks.check_collar(case)
+    walk_part_ns = ceil_div(snapshot.walk_window_ns, WINDOW_PARTS)
+    prices.check_prices(case, walk_part_ns=walk_part_ns, hold_ns=snapshot.disagreement_hold_ns)
     repeats.check_self_trade(case)
     repeats.check_repeats(case)
     if checks.value_order(case):

@@ -23,11 +23,12 @@ from controlplane.gate.plain.guarding import (
 )
 from controlplane.gate.plain.ledger import revalue, revalue_instruments
 from controlplane.gate.plain.opening import parent_of
+from controlplane.gate.plain.prices import see_price
 
 RATE_MICRO_MAX = 10**12
 
 
-def observe_reference(book: Book, words: Sequence[int], now_ns: int) -> Outcome:
+def observe_reference(book: Book, words: Sequence[int], now_ns: int, monotonic_ns: int, walk_part_ns: int) -> Outcome:
     """GT12: take best bid and ask of one source; with what is no reference the source has none from then on."""
     names, number = list(book.markets), words[6]
     subkind = words[0] >> 8 & 0xFF
@@ -46,6 +47,10 @@ def observe_reference(book: Book, words: Sequence[int], now_ns: int) -> Outcome:
     note_market_data(book)
     market.references[source] = Reference(bid, ask, exchange_ns, receive_ns, is_healthy)
     if is_healthy:
+        see_price(
+            market, source, bid, ask, words[9], words[12], now_ns=now_ns, monotonic_ns=monotonic_ns,
+            walk_part_ns=walk_part_ns,
+        )  # fmt: skip
         _take_price(book, market, source, bid, ask, now_ns)
     return Outcome.ALLOWED
 
@@ -54,6 +59,8 @@ def _is_reference(market: Market, source: ReferenceSource, bid: int, ask: int, b
     """Return whether prices may serve as a reference: in range; a book also two-sided, uncrossed, narrow enough."""
     if not (0 < bid <= market.terms.instrument.price_max_ticks and 0 < ask <= market.terms.instrument.price_max_ticks):
         return False
+    if source is ReferenceSource.LAST_TRADE and market.phase == Phase.AUCTION:
+        return False  # indicative: nothing has traded there yet
     if source is not ReferenceSource.BOOK:
         return bid == ask
     has_sizes = 0 < bid_lots <= QUANTITY_LOTS_CAP and 0 < ask_lots <= QUANTITY_LOTS_CAP

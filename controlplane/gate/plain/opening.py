@@ -12,12 +12,11 @@ from controlplane.gate.plain.book import (
     Parent,
     Place,
     Rate,
-    Recents,
     Volume,
 )
 from controlplane.gate.plain.guarding import arrival_of, guards_of
 from controlplane.gate.plain.terms import RouteTerms, Terms, routes_of, terms_of
-from controlplane.gate.plain.windows import WINDOW_PARTS, Window
+from controlplane.gate.plain.windows import WINDOW_PARTS, Recents, Window
 from controlplane.gate.snapshot import NO_LIMIT, InstrumentLimits, ParentLimits, Snapshot
 
 FIRM_WIDE = (CrossDimension.INSTRUMENT, CrossDimension.UNDERLYING)

@@ -24,6 +24,7 @@ def family_tables(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
         (a.REJECTS_AT, a.RECENT_WORDS),
         # Row 0 is nobody's.
         (a.OWN_BOOKS_AT, (1 + len(own_books(snapshot))) * a.OWN_WORDS),
+        (a.PRICES_AT, sum(rules.has_price_rules for rules in snapshot.instruments) * a.PRICES_WORDS),
         (a.BEHAVIOUR_AT, sum(node.limits.has_behaviour for node in snapshot.nodes) * a.BEHAVIOUR_WORDS),
     )
 
@@ -34,6 +35,9 @@ def fill_families(words: Any, snapshot: Snapshot) -> None:
     words[a.REJECT_WINDOW_NS] = snapshot.reject_window_ns
     words[a.RATIO_PART_NS] = part_ns(snapshot.ratio_window_ns)
     words[a.RATIO_ORDERS_MIN] = snapshot.ratio_orders_min
+    words[a.WALK_PART_NS] = part_ns(snapshot.walk_window_ns)
+    words[a.DISAGREEMENT_HOLD_NS] = snapshot.disagreement_hold_ns
+    _fill_prices(words, snapshot)
     _fill_behaviour(words, snapshot)
     books = own_books(snapshot)
     for number in range(1 + len(books)):
@@ -48,6 +52,21 @@ def fill_families(words: Any, snapshot: Snapshot) -> None:
         owned = own_book_of(snapshot, route)
         if owned is not None:
             words[row + a.ROUTE_OWN_BOOK] = int(words[a.OWN_BOOKS_AT]) + (1 + books.index(owned)) * a.OWN_WORDS
+
+
+def _fill_prices(words: Any, snapshot: Snapshot) -> None:
+    row = int(words[a.PRICES_AT])
+    for number, rules in enumerate(snapshot.instruments):
+        if not rules.has_price_rules:
+            continue
+        words[int(words[a.INSTRUMENTS_AT]) + number * a.INSTRUMENT_WORDS + a.INSTRUMENT_PRICES] = row
+        words[row + a.PRICES_COLLAR_BPS], words[row + a.PRICES_FRESH_MIN] = (
+            rules.dynamic_collar_bps,
+            rules.references_min,
+        )
+        words[row + a.PRICES_APART_BPS], words[row + a.PRICES_WALK_BPS] = rules.disagreement_bps_max, rules.walk_bps_max
+        words[row + a.PRICES_DISAGREED_NS] = -1
+        row += a.PRICES_WORDS
 
 
 def _fill_behaviour(words: Any, snapshot: Snapshot) -> None:

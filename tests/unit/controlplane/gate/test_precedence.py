@@ -14,7 +14,7 @@ import pytest
 
 from controlplane.domain.decisions import PRECEDENCE, DenialCode, Verdict
 from controlplane.domain.measures import Measure, MeasureObserved
-from controlplane.domain.observations import Phase
+from controlplane.domain.observations import Phase, ReferenceSource
 from controlplane.domain.orders import CommandKind, OrderType, Side
 from controlplane.domain.reports import ReportKind
 from controlplane.gate.snapshot import CurrencyRate, Snapshot
@@ -24,6 +24,7 @@ from tests.support.builders import (
     LOT_MICRO,
     PRICE,
     phase,
+    price_of,
     rate,
     roomy_snapshot,
     tightened,
@@ -260,6 +261,21 @@ TABLE: Mapping[DenialCode, Fault] = {
     Code.PARTICIPATION_UNKNOWN: _after(_old_volume),
     Code.PARTICIPATION_ABOVE_LIMIT: _limit(DESK, participation_bps_max=0),
     Code.CAPACITY_EXHAUSTED: _after(_full_of_orders),
+    Code.PRICE_OUTSIDE_DYNAMIC_COLLAR: Fault(
+        limits=lambda snapshot: with_rules(snapshot, dynamic_collar_bps=1),
+        asked=lambda rig: {"price_ticks": PRICE + PRICE // 1_000},
+    ),
+    Code.REFERENCES_TOO_FEW: _rule(references_min=2),
+    Code.REFERENCES_DISAGREE: Fault(
+        limits=lambda snapshot: dataclasses.replace(
+            with_rules(snapshot, disagreement_bps_max=10), disagreement_hold_ns=SECOND
+        ),
+        happens=lambda rig: rig.gate.observe(price_of(ReferenceSource.MARK, PRICE + PRICE // 100)),
+    ),
+    Code.PRICE_WALKED_TOO_FAR: Fault(
+        limits=lambda snapshot: with_rules(snapshot, walk_bps_max=1),
+        asked=lambda rig: {"price_ticks": PRICE + PRICE // 1_000},
+    ),
     Code.SELF_TRADE_POSSIBLE: Fault(
         limits=lambda snapshot: dataclasses.replace(snapshot, owners=(("crypto", "US"),)),
         happens=lambda rig: rig.work(Side.SELL, lots=1) and None,
@@ -364,6 +380,10 @@ PAIRS: tuple[tuple[DenialCode, DenialCode], ...] = (
     (Code.REDUCE_ONLY_EXCEEDED, Code.CONTRACTED_NOTIONAL_EXCEEDED),
     (Code.SELF_TRADE_POSSIBLE, Code.PARTICIPATION_UNKNOWN),
     (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.SELF_TRADE_POSSIBLE),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.PRICE_OUTSIDE_DYNAMIC_COLLAR),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.PRICE_WALKED_TOO_FAR),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.REFERENCES_TOO_FEW),
+    (Code.ORDER_QUANTITY_ABOVE_LIMIT, Code.REFERENCES_DISAGREE),
     (Code.DUPLICATE_ORDER, Code.PARTICIPATION_ABOVE_LIMIT),
     (Code.REJECT_LOOP, Code.PHASE_NOT_TRADING),
     (Code.REPEATED_EXECUTION, Code.PHASE_NOT_TRADING),

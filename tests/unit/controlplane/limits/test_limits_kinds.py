@@ -80,7 +80,7 @@ def test_a_line_of_instrument_limits_asks_for_exactly_the_kinds_that_have_a_mean
 
 
 def test_every_kind_has_a_name_of_its_own_and_a_sentence() -> None:
-    assert len({kind.name for kind in KINDS}) == len(KINDS) == 26
+    assert len({kind.name for kind in KINDS}) == len(KINDS) == 30
     assert all(kind.meaning.endswith(".") for kind in KINDS)
     assert {kind.home for kind in KINDS} == set(Home)
 
@@ -88,7 +88,7 @@ def test_every_kind_has_a_name_of_its_own_and_a_sentence() -> None:
 def test_a_kind_that_cannot_bind_leaves_a_value_that_binds_nobody() -> None:
     tighter_when_larger = {kind.name for kind in KINDS if kind.direction is Direction.LARGER_IS_TIGHTER}
 
-    assert tighter_when_larger == {"message_reserve", "option_stress"}
+    assert tighter_when_larger == {"message_reserve", "option_stress", "references"}
     assert all(kind.absent_value == (0 if kind.name in tighter_when_larger else NO_LIMIT) for kind in KINDS)
 
 
