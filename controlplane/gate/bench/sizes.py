@@ -116,6 +116,8 @@ def made_up(snapshot: Snapshot, instruments: int) -> Snapshot:
         rates=tuple(dataclasses.replace(rate, rate_micro=1_000_000, is_fixed=True) for rate in snapshot.rates),
         phase_age_ns_max=HOUR_NS,
         volume_age_ns_max=HOUR_NS,
+        breakers=(),
+        factors=(),
     )
 
 
