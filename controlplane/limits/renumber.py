@@ -17,6 +17,7 @@ from controlplane.journal.record import RecordKind
 UNKNOWN_NUMBER = 1 << 30
 
 BY_ROUTE = (RecordKind.ORDER_DECIDED, RecordKind.REPORT_APPLIED, RecordKind.PARENT_OPENED)
+BY_SCOPE = (RecordKind.SCOPE_STATE_SET, RecordKind.REPEATS_CLEARED)
 BY_INSTRUMENT = (RecordKind.REFERENCE_APPLIED, RecordKind.VOLUME_APPLIED, RecordKind.PHASE_APPLIED)
 
 
@@ -47,7 +48,7 @@ class Renumbering:
         _replace(made, kinds == RecordKind.VOLUME_APPLIED, record.WORD_SIDE, self._venues)
         _replace(made, kinds == RecordKind.RATE_APPLIED, record.WORD_ROUTE, self._currencies)
         # A scope's kind and number stand where a decision has child and parent; a parent order is named by identifier.
-        is_scope = (kinds == RecordKind.SCOPE_STATE_SET) & (made[:, record.WORD_CHILD_ID] != Level.PARENT)
+        is_scope = np.isin(kinds, BY_SCOPE) & (made[:, record.WORD_CHILD_ID] != Level.PARENT)
         _replace(made, is_scope | (kinds == RecordKind.MEASURE_APPLIED), record.WORD_PARENT_ID, self._scopes)
         return made
 

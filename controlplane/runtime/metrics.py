@@ -60,8 +60,8 @@ COSIGNATURE_WAIT_SECONDS = Gauge(
     registry=REGISTRY,
 )
 TREE_STOPPED = Gauge(
-    "cp_tree_stopped",
-    "1 where a log is no longer signed because facts contradict each other.",
+    "cp_tree_stopped_logs",
+    "Logs, one a label, that are no longer signed because facts contradict each other; 0 or 1.",
     ("log",),
     registry=REGISTRY,
 )

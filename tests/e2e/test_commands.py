@@ -136,10 +136,12 @@ def test_bench_of_the_gate_states_every_shape_the_ratio_and_the_sizes(place: Mac
     found = json.loads(done.stdout)
     assert set(found["timings"]) == {
         "embedded, journal",
-        "embedded, groups of 64",
+        "embedded, batches of 64",
+        "embedded, report",
         "plain Python",
         "process, process",
         "process, disk",
+        "fdatasync of the disk alone",
     }
     assert all(0 < row["p50_ns"] <= row["p99_ns"] for row in found["timings"].values())
     assert found["ratio_p50"] > 8

@@ -25,7 +25,7 @@ def test_names_say_package_subject_and_unit() -> None:
         metric.name
         for metric in metrics.described()
         if not re.fullmatch(
-            r"(?:cp|ex)_[a-z]+(?:_[a-z]+)*_(?:seconds|total|records|bytes|frac|lots|ticks)", metric.name
+            r"(?:cp|ex)_[a-z]+(?:_[a-z]+)*_(?:seconds|total|records|bytes|frac|lots|ticks|logs)", metric.name
         )
     ]
 
